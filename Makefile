@@ -1,0 +1,47 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up all it needs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?=
+STUDENT ?=
+GUIDE ?=
+
+.PHONY: help demo test check format clean
+
+help:  ## Show this list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
+
+demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and without the guide (OUT=, STUDENT=, GUIDE=).
+	$(BIN)/python demo/run.py $(if $(OUT),--out $(OUT)) $(if $(STUDENT),--student $(STUDENT)) $(if $(GUIDE),--guide $(GUIDE))
+
+test: $(VENV)/.installed-test  ## Run the tests.
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(VENV)/.installed-dev  ## Lint, types, docstrings, spelling.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pydoclint src
+	$(BIN)/typos
+
+format: $(VENV)/.installed-dev  ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Remove the environment and everything that was made.
+	rm -rf $(VENV) build dist runs demo/cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# torch comes first and alone: the build that is chosen for this machine is the one that stays.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-test
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,46 @@
+"""Fine-tune a text embedding model on pairs, with a guide that keeps false negatives out of the batch.
+
+The names below load on first use, so that ``import gistembed`` and ``gistembed --help`` stay quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gistembed.errors import UserError
+    from gistembed.loss import LossOutput, guided_contrastive_loss
+    from gistembed.mask import MaskPolicy
+    from gistembed.pairs import Pairs, read_pairs
+    from gistembed.pipeline import FitResult, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FitResult",
+    "LossOutput",
+    "MaskPolicy",
+    "Pairs",
+    "UserError",
+    "__version__",
+    "fit",
+    "guided_contrastive_loss",
+    "read_pairs",
+]
+
+_HOMES = {
+    "FitResult": "gistembed.pipeline",
+    "LossOutput": "gistembed.loss",
+    "MaskPolicy": "gistembed.mask",
+    "Pairs": "gistembed.pairs",
+    "UserError": "gistembed.errors",
+    "fit": "gistembed.pipeline",
+    "guided_contrastive_loss": "gistembed.loss",
+    "read_pairs": "gistembed.pairs",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gistembed' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""``python -m gistembed``."""
+
+from gistembed.cli import main
+
+main()

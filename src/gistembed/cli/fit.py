@@ -1,0 +1,111 @@
+"""``gistembed fit``: flags over a configuration file, then the whole way."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def fit(
+    data: Annotated[
+        str | None, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")
+    ] = None,
+    student: Annotated[str | None, typer.Option(help="Model to train: folder or hub name.")] = None,
+    guide: Annotated[str | None, typer.Option(help="Model that guides: folder or hub name.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for model, report and record; empty or new.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
+    ] = None,
+    eval: Annotated[
+        str | None, typer.Option(help="Pairs to evaluate on, instead of a held-out share.")
+    ] = None,
+    retention: Annotated[
+        str | None, typer.Option(help="Pairs that show what was forgotten, instead of the built-in ones.")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="guided (default), or infonce: the same without guide.")
+    ] = None,
+    compare_unguided: Annotated[
+        bool | None, typer.Option("--compare-unguided", help="Train without the guide too, and compare.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs (3).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs that see each other (128).")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate (2e-5; static models 2e-3).")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Temperature of the loss (0.01).")] = None,
+    margin: Annotated[float | None, typer.Option(help="Margin below the threshold (0).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
+    store: Annotated[str | None, typer.Option(help="Folder of the guide's vectors (user cache).")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with these and all further settings.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict only.")] = False,
+) -> None:
+    """Fine-tune STUDENT on the pairs of DATA under GUIDE, and score it before and after.
+
+    Writes OUT/model (a plain sentence-transformers folder), OUT/report.html and OUT/run.json, and ends with
+    a verdict: better, not distinguishable or worse.
+    """
+    from gistembed.config import read_toml, run_config
+    from gistembed.pairs import parse_columns
+
+    flags: dict[str, Any] = {
+        "data": data,
+        "student": student,
+        "guide": guide,
+        "out": out,
+        "columns": parse_columns(columns) if columns is not None else None,
+        "eval": eval,
+        "retention": retention,
+        "loss": loss,
+        "compare_unguided": compare_unguided,
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "temperature": temperature,
+        "margin": margin,
+        "seed": seed,
+        "store": store,
+    }
+    settings = read_toml(config) if config is not None else {}
+    settings |= {name: value for name, value in flags.items() if value is not None}
+    checked = run_config(settings, source=str(config) if config is not None else "fit")
+
+    from gistembed.cli.tables import score_table
+    from gistembed.console import Console
+    from gistembed.pipeline import plan_lines, run_fit
+    from gistembed.prepare import prepare_run
+
+    console = Console(quiet=quiet or as_json)
+    if dry_run:
+        from gistembed.folder import RunFolder
+
+        RunFolder(checked.out, resume=resume)
+        lines = plan_lines(prepare_run(checked, console))
+        typer.echo(json.dumps({"plan": lines.splitlines()}) if as_json else lines)
+        return
+    result = run_fit(checked, console, resume=resume)
+    if as_json:
+        summary = {
+            "verdict": result.verdict,
+            "model": str(result.model),
+            "report": str(result.report),
+            "record": result.record.model_dump(mode="json"),
+        }
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+        return
+    for evaluation in result.record.evaluations:
+        console.show(score_table(evaluation))
+    console.say(f"model  {result.model}\nreport {result.report}")
+    typer.echo(result.verdict)

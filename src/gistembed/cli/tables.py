@@ -1,0 +1,40 @@
+"""Scores of all models of a run as a table for the terminal."""
+
+from rich.table import Table
+
+from gistembed.record import EvaluationRecord, Interval
+
+
+def score_table(evaluation: EvaluationRecord) -> Table:
+    """One row for each model: every metric's mean, and the difference to ``base`` in the metric that counts.
+
+    Args:
+        evaluation: The models' scores on one data set.
+    """
+    table = Table(
+        title=f"{evaluation.data}: {evaluation.queries:,} queries, {evaluation.documents:,} documents"
+    )
+    metrics = list(next(iter(evaluation.scores.values())))
+    table.add_column("model")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    table.add_column(f"{evaluation.metric} against base", justify="right")
+    against_base = {
+        comparison.challenger: comparison.difference
+        for comparison in evaluation.comparisons
+        if comparison.baseline == "base"
+    }
+    for model, scores in evaluation.scores.items():
+        means = [f"{scores[metric].mean:.3f}" for metric in metrics]
+        table.add_row(model, *means, _signed(against_base[model]) if model in against_base else "")
+    for comparison in evaluation.comparisons:
+        if comparison.baseline != "base":
+            table.caption = (
+                f"{comparison.challenger} against {comparison.baseline}: {comparison.verdict}, "
+                f"{_signed(comparison.difference)}"
+            )
+    return table
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

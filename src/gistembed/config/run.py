@@ -1,0 +1,107 @@
+"""Every setting of a run, with its default and its meaning."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Block = Literal["ap", "aa", "pp", "an"]
+Role = Literal["anchor", "document"]
+
+
+class RunConfig(BaseModel):
+    """A run of ``gistembed fit``.
+
+    Settings that are None by default are chosen from the data or the model; the run's record holds the
+    values chosen.
+
+    Attributes:
+        data: Pairs: a file, a folder saved by `datasets`, or (from Python) a `Dataset`.
+        student: Model to train: a folder or a hub name.
+        guide: Model that guides: a folder or a hub name; not needed for ``loss = "infonce"``.
+        out: Folder for the model, the report and the record.
+        columns: Columns by role, where their names don't tell.
+        eval: Pairs to evaluate on, in place of a held-out share of ``data``.
+        retention: Pairs that show what was forgotten, in place of the built-in general questions.
+        loss: ``guided``, or ``infonce`` for the same training without the guide.
+        compare_unguided: Train the same student without the guide too, and put all three side by side.
+        epochs: Passes over the training pairs.
+        steps: Optimizer steps, in place of epochs.
+        batch_size: Pairs that see each other, and so the number of in-batch negatives; 128 where the data has
+            that many.
+        learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
+        warmup: Share of the steps in which the learning rate rises.
+        temperature: τ of the loss.
+        margin: How far below the threshold a candidate is already masked; one number, or one per block.
+        margin_strategy: Whether the margin is absolute or relative to the threshold.
+        contrast_anchors: Whether other rows' anchors are candidates (block aa).
+        contrast_positives: Whether other rows' positives are candidates for the own positive (block pp).
+        holdout: Share of the pairs to hold out, at most 1,000 pairs.
+        seed: Seed of the split, the batches, dropout and resampling.
+        store: Folder of the guide's vectors; the user's cache folder by default.
+        student_prompts: What the student reads before a text, by role, in place of its own prompts.
+        guide_prompts: The same for the guide.
+        student_max_length: Longest input of the student in tokens, in place of its own limit.
+        guide_max_length: The same for the guide.
+        trainer: Further arguments of sentence-transformers' training arguments, by their own names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
+
+    data: Any
+    student: str
+    guide: str | None = None
+    out: Path
+    columns: dict[str, tuple[str, ...]] | None = None
+    eval: Any = None
+    retention: Any = None
+    loss: Literal["guided", "infonce"] = "guided"
+    compare_unguided: bool = False
+    epochs: float = Field(default=3.0, gt=0)
+    steps: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=2)
+    learning_rate: float | None = Field(default=None, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    temperature: float = Field(default=0.01, gt=0)
+    margin: float | dict[Block, float] = 0.0
+    margin_strategy: Literal["absolute", "relative"] = "absolute"
+    contrast_anchors: bool = True
+    contrast_positives: bool = True
+    holdout: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    store: Path | None = None
+    student_prompts: dict[Role, str] = {}
+    guide_prompts: dict[Role, str] = {}
+    student_max_length: int | None = Field(default=None, ge=1)
+    guide_max_length: int | None = Field(default=None, ge=1)
+    trainer: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _guide_where_needed(self) -> "RunConfig":
+        if self.loss == "guided" and self.guide is None:
+            raise ValueError("a guided run needs a guide; give --guide, or --loss infonce to train without")
+        return self
+
+    def ignored(self) -> list[str]:
+        """Settings that were given but have no effect on this run, as warnings."""
+        given = self.model_fields_set
+        warnings = []
+        if self.steps is not None and "epochs" in given:
+            warnings.append("epochs is ignored, because steps is given")
+        if self.eval is not None and "holdout" in given:
+            warnings.append("holdout is ignored, because eval is given")
+        if self.loss == "infonce":
+            without_effect = (
+                "guide",
+                "margin",
+                "margin_strategy",
+                "guide_prompts",
+                "guide_max_length",
+                "store",
+            )
+            warnings += [
+                f'{name} is ignored, because loss is "infonce"' for name in without_effect if name in given
+            ]
+            if self.compare_unguided:
+                warnings.append('compare_unguided is ignored, because loss is "infonce" already')
+        return warnings

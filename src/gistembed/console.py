@@ -1,0 +1,63 @@
+"""What a person sees while a run goes on: lines and progress bars on standard error, or nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+
+class Console:
+    """Talks to the person who started the run."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        """Open the console.
+
+        Args:
+            quiet: Say nothing at all.
+        """
+        self._console = RichConsole(stderr=True, quiet=quiet, highlight=False)
+
+    def say(self, text: str) -> None:
+        """One line; user text in it is shown as it is, never read as markup."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def show(self, table: Table) -> None:
+        """A table."""
+        self._console.print(table)
+
+    def warn(self, text: str) -> None:
+        """One line that should not be overlooked."""
+        self._console.print(f"warning: {text}", markup=False, style="yellow", soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A progress bar with an estimate of the time left.
+
+        Args:
+            name: What is being done.
+            total: How many units there are to do.
+
+        Yields:
+            A function that takes the number of units done since the call before.
+        """
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("elapsed"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(name, total=total)
+            yield lambda done: progress.update(task, advance=done)

@@ -1,0 +1,22 @@
+"""Scores before and after: retrieval, intervals, comparisons, and a set that shows what was forgotten."""
+
+from gistembed.evaluate.bootstrap import compare, mean_interval, verdict_of
+from gistembed.evaluate.models import ModelScores, evaluation_record
+from gistembed.evaluate.retention import retention_path
+from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask, rank, score
+from gistembed.evaluate.verdict import verdict_line
+
+__all__ = [
+    "METRICS",
+    "ModelScores",
+    "Ranking",
+    "RetrievalTask",
+    "compare",
+    "evaluation_record",
+    "mean_interval",
+    "rank",
+    "retention_path",
+    "score",
+    "verdict_line",
+    "verdict_of",
+]

@@ -1,0 +1,86 @@
+"""Several models on one task: means with intervals, paired comparisons, and the queries that changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from gistembed.evaluate.bootstrap import compare, mean_interval
+from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask
+from gistembed.record import EvaluationRecord, QueryChange, Split
+
+_CHANGES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """One model's ranking of a task, and its scores by metric and query."""
+
+    ranking: Ranking
+    scores: Mapping[str, Float64[np.ndarray, " queries"]]
+
+
+def evaluation_record(
+    data: Split,
+    task: RetrievalTask,
+    models: Mapping[str, ModelScores],
+) -> EvaluationRecord:
+    """Compare the models of one task.
+
+    Args:
+        data: Which of the two data sets this is.
+        task: The task.
+        models: Scores by model name; ``base`` first, the model that the run is about last.
+    """
+    metric = METRICS[0]
+    names = list(models)
+    tuned = names[-1]
+    # The last model against each of those before it, the base first; then the rest against the base.
+    couples = [(name, tuned) for name in names[:-1]] + [("base", name) for name in names[1:-1]]
+    improved, worsened = _changes(task, models["base"], models[tuned], metric)
+    return EvaluationRecord(
+        data=data,
+        source=task.pairs.source,
+        metric=metric,
+        queries=len(task.queries),
+        documents=len(task.documents),
+        scores={
+            name: {measure: mean_interval(values) for measure, values in model.scores.items()}
+            for name, model in models.items()
+        },
+        comparisons=[
+            compare((a, models[a].scores[metric]), (b, models[b].scores[metric]), metric=metric)
+            for a, b in couples
+        ],
+        improved=improved,
+        worsened=worsened,
+    )
+
+
+def _changes(
+    task: RetrievalTask, before: ModelScores, after: ModelScores, metric: str
+) -> tuple[list[QueryChange], list[QueryChange]]:
+    """The queries that gained most, and those that lost most."""
+    difference = after.scores[metric] - before.scores[metric]
+    order = np.argsort(-difference, kind="stable")
+    texts = task.pairs.texts
+
+    def top(model: ModelScores, row: int) -> str:
+        best = int(model.ranking.documents[row, 0])
+        return texts[best] if best >= 0 else ""
+
+    def change(row: int) -> QueryChange:
+        query = int(task.queries[row])
+        return QueryChange(
+            query=texts[query],
+            relevant=texts[int(task.relations.of(query)[0])],
+            before=float(before.scores[metric][row]),
+            after=float(after.scores[metric][row]),
+            top_before=top(before, row),
+            top_after=top(after, row),
+        )
+
+    gained = [row for row in order[:_CHANGES_SHOWN].tolist() if difference[row] > 0]
+    lost = [row for row in order[::-1][:_CHANGES_SHOWN].tolist() if difference[row] < 0]
+    return [change(row) for row in gained], [change(row) for row in lost]

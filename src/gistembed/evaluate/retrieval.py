@@ -1,0 +1,107 @@
+"""Retrieval over pairs: every distinct anchor is a query, every distinct positive or negative a document."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+
+from gistembed.models import EmbeddingModel
+from gistembed.pairs import Pairs, Relations
+
+# In the order in which they are shown; the first is the one that a verdict is about.
+METRICS = ("nDCG@10", "RR@10", "Success@1", "R@10", "AP@100")
+
+_DEPTH = 100
+_QUERY_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """What is searched for, in what, and what counts as found.
+
+    Attributes:
+        pairs: Where the texts come from.
+        queries: Text ids of the distinct anchors.
+        documents: Text ids of the distinct positives and negatives.
+        relations: Which documents are relevant to which query.
+    """
+
+    pairs: Pairs
+    queries: Int64[np.ndarray, " queries"]
+    documents: Int64[np.ndarray, " documents"]
+    relations: Relations
+
+    @classmethod
+    def from_pairs(cls, pairs: Pairs) -> "RetrievalTask":
+        """The task that held-out pairs pose."""
+        documents = np.unique(np.concatenate([pairs.positives, pairs.negative_ids]))
+        return cls(pairs, np.unique(pairs.anchors), documents, pairs.known_positives())
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best documents of each query, as one model sees them.
+
+    Attributes:
+        documents: Text ids, best first; -1 pads where there are fewer documents.
+        similarities: Cosine of query and document.
+    """
+
+    documents: Int64[np.ndarray, "queries depth"]
+    similarities: Float32[np.ndarray, "queries depth"]
+
+
+def rank(
+    model: EmbeddingModel, task: RetrievalTask, on_progress: Callable[[int], None] = lambda count: None
+) -> Ranking:
+    """Rank the documents for every query by cosine; a query's own text is never its answer.
+
+    Args:
+        model: The model to score.
+        task: Queries and documents.
+        on_progress: Called with the number of texts embedded since the call before.
+    """
+    texts = task.pairs.texts
+    queries = torch.from_numpy(model.embed([texts[i] for i in task.queries.tolist()], "anchor", on_progress))
+    documents = torch.from_numpy(
+        model.embed([texts[i] for i in task.documents.tolist()], "document", on_progress)
+    )
+    document_ids = torch.from_numpy(task.documents)
+    query_ids = torch.from_numpy(task.queries)
+    depth = min(_DEPTH, len(document_ids))
+    best_ids, best_similarities = [], []
+    for start in range(0, len(queries), _QUERY_BLOCK):
+        block = slice(start, start + _QUERY_BLOCK)
+        similarities = queries[block] @ documents.T
+        similarities.masked_fill_(query_ids[block].unsqueeze(1) == document_ids, -torch.inf)
+        top = similarities.topk(depth, dim=1)
+        best_ids.append(document_ids[top.indices].masked_fill(top.values == -torch.inf, -1))
+        best_similarities.append(top.values)
+    return Ranking(torch.cat(best_ids).numpy(), torch.cat(best_similarities).numpy())
+
+
+def score(task: RetrievalTask, ranking: Ranking) -> dict[str, Float64[np.ndarray, " queries"]]:
+    """Score of every query under every metric, in the order of the task's queries."""
+    import ir_measures
+
+    relevance = (
+        ir_measures.Qrel(str(query), str(document), 1)
+        for query in task.queries.tolist()
+        for document in task.relations.of(query).tolist()
+    )
+    run = (
+        ir_measures.ScoredDoc(str(query), str(document), similarity)
+        for query, documents, similarities in zip(
+            task.queries.tolist(), ranking.documents.tolist(), ranking.similarities.tolist(), strict=True
+        )
+        for document, similarity in zip(documents, similarities, strict=True)
+        if document >= 0
+    )
+    measures = {ir_measures.parse_measure(name): name for name in METRICS}
+    position = {str(query): row for row, query in enumerate(task.queries.tolist())}
+    scores = {name: np.zeros(len(task.queries)) for name in METRICS}
+    for result in ir_measures.iter_calc(list(measures), relevance, run):
+        scores[measures[result.measure]][position[result.query_id]] = result.value
+    return scores

@@ -1,0 +1,101 @@
+"""The folder that a run writes to: what may stand in it before, and what stands in it after."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gistembed.errors import UserError
+from gistembed.files import write_whole
+from gistembed.models import EmbeddingModel, no_progress_bars
+from gistembed.record import RunRecord
+
+
+class RunFolder:
+    """An output folder, checked before anything is written.
+
+    Attributes:
+        path: The folder.
+        unfinished: Record of the run that was begun here and can be resumed; None for a fresh folder.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        """Check the folder; nothing is written.
+
+        Args:
+            path: The folder; it need not exist yet.
+            resume: Whether the user wants to go on with what was begun there.
+
+        Raises:
+            UserError: If the folder can't be used.
+        """
+        self.path = path
+        self.unfinished: RunRecord | None = None
+        if path.exists() and not path.is_dir():
+            raise UserError(f"--out {path}: a file; choose a folder")
+        if not path.exists() or not any(path.iterdir()):
+            self._check_writable()
+            return
+        if not self.record_path.is_file():
+            raise UserError(f"--out {path}: holds files of something else; choose an empty or a new folder")
+        try:
+            record = RunRecord.model_validate_json(self.record_path.read_bytes())
+        except (ValidationError, OSError) as error:
+            raise UserError(
+                f"--out {path}: its run.json can't be read by this version; choose another folder"
+            ) from error
+        if record.status == "finished":
+            raise UserError(f"--out {path}: holds a finished run; choose another folder")
+        if not resume:
+            raise UserError(
+                f"--out {path}: holds an unfinished run; go on with --resume, or choose another folder"
+            )
+        self.unfinished = record
+
+    @property
+    def record_path(self) -> Path:
+        """The run's record."""
+        return self.path / "run.json"
+
+    @property
+    def report(self) -> Path:
+        """The page that people look at."""
+        return self.path / "report.html"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where unfinished training is kept; gone when the run is finished."""
+        return self.path / "checkpoints"
+
+    def model(self, name: str) -> Path:
+        """The folder of a trained model."""
+        return self.path / name
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write ``run.json``, whole."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        content = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        write_whole(self.record_path, content.encode())
+
+    def save_model(self, model: EmbeddingModel, name: str) -> None:
+        """Save a trained model as a plain sentence-transformers folder, there whole or not at all."""
+        partial = self.path / f".{name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        with no_progress_bars():
+            model.model.save_pretrained(str(partial), create_model_card=False)
+        # A run that stopped between saving and noting it down left the same model here.
+        shutil.rmtree(self.model(name), ignore_errors=True)
+        partial.replace(self.model(name))
+
+    def finish(self) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def _check_writable(self) -> None:
+        parent = self.path
+        while not parent.exists():
+            parent = parent.parent
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise UserError(f"--out {self.path}: can't be written; choose another folder")

@@ -1,0 +1,247 @@
+"""Load a sentence-transformers model safely, say exactly which one it is, and embed texts by role."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import xxhash
+from jaxtyping import Float32, Int32
+
+from gistembed.errors import UserError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Role = Literal["anchor", "document"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+
+# What sentence-transformers calls the roles: prompt names to look for, and the task of a Router module.
+_PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
+    "anchor": ("query",),
+    "document": ("document", "passage", "corpus"),
+}
+TASKS: dict[Role, Literal["query", "document"]] = {"anchor": "query", "document": "document"}
+
+_IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py"}
+_DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.py"]
+_DOWNLOAD_IGNORED = ["onnx/*", "openvino/*"]
+_EMBED_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class EmbeddingModel:
+    """A loaded model, with all that its embeddings depend on.
+
+    Attributes:
+        name: Folder or hub name, as the user gave it.
+        identity: xxh3-128 over the model's files.
+        model: The sentence-transformers model.
+        prompts: What is put before each text, by role.
+    """
+
+    name: str
+    identity: str
+    model: "SentenceTransformer"
+    prompts: Mapping[Role, str]
+
+    @property
+    def kind(self) -> str:
+        """``transformer``, ``static`` or the class name of the first module in lower case."""
+        name = type(self.model[0]).__name__
+        return {"Transformer": "transformer", "StaticEmbedding": "static"}.get(name, name.lower())
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def dimensions(self) -> int:
+        """Length of an embedding."""
+        size = self.model.get_embedding_dimension()
+        assert size is not None, "a sentence-transformers model knows the size of its embeddings"
+        return size
+
+    @property
+    def max_length(self) -> int | None:
+        """Longest input in tokens; None if there is no limit."""
+        limit = self.model.max_seq_length
+        return None if limit is None or limit == float("inf") else int(limit)
+
+    @property
+    def roles_share_vectors(self) -> bool:
+        """Whether a text has the same embedding in every role."""
+        same_prompt = self.prompts["anchor"] == self.prompts["document"]
+        return same_prompt and type(self.model[0]).__name__ != "Router"
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        role: Role,
+        on_progress: Callable[[int], None] = lambda count: None,
+    ) -> Float32[np.ndarray, "texts dim"]:
+        """Normalised embeddings of raw texts; inference only.
+
+        Args:
+            texts: Raw texts.
+            role: Which prompt (and which branch of an asymmetric model) to use.
+            on_progress: Called with the number of texts done since the call before.
+        """
+        result = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        encode = self.model.encode_query if role == "anchor" else self.model.encode_document
+        # Longest first, so that an estimate errs on the safe side and lack of memory shows at once.
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        for start in range(0, len(order), _EMBED_BLOCK):
+            block = order[start : start + _EMBED_BLOCK]
+            result[block] = encode(
+                [texts[i] for i in block],
+                prompt=self.prompts[role],
+                show_progress_bar=False,
+                normalize_embeddings=True,
+            )
+            on_progress(len(block))
+        return result
+
+    def token_lengths(self, texts: Sequence[str]) -> Int32[np.ndarray, " texts"] | None:
+        """Tokens of each text with special tokens, nothing cut off; None for a model without limit."""
+        if self.max_length is None:
+            return None
+        lengths: list[int] = []
+        for start in range(0, len(texts), _EMBED_BLOCK):
+            block = list(texts[start : start + _EMBED_BLOCK])
+            lengths += self.model.tokenizer(
+                block, truncation=False, padding=False, return_length=True, verbose=False
+            )["length"]
+        return np.array(lengths, dtype=np.int32)
+
+
+def load_model(
+    name: str,
+    *,
+    option: str,
+    prompts: Mapping[Role, str] | None = None,
+    max_length: int | None = None,
+) -> EmbeddingModel:
+    """Load a model from a folder or by its hub name: safetensors only, no remote code, float32.
+
+    Args:
+        name: Folder or hub name.
+        option: What the user calls this model on the command line, for messages: ``--student``.
+        prompts: Prompts by role that replace the model's own.
+        max_length: Longest input in tokens, in place of the model's own.
+
+    Raises:
+        UserError: If there is no such model, or it can't be loaded.
+    """
+    folder = resolve_folder(name, option=option)
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    with no_progress_bars():
+        try:
+            model = SentenceTransformer(
+                str(folder), trust_remote_code=False, model_kwargs={"dtype": torch.float32}
+            )
+        # Libraries raise almost anything for a damaged folder; for the user it is all one mistake.
+        except Exception as error:
+            raise UserError(f"{option} {name}: can't be loaded: {_first_line(error)}") from error
+    if max_length is not None:
+        try:
+            model.max_seq_length = max_length
+        except AttributeError as error:
+            raise UserError(
+                f"{option} {name}: reads texts of any length; leave its maximum length out"
+            ) from error
+    # In the model itself, so that they are saved with it.
+    model.prompts |= {TASKS[role]: prompt for role, prompt in (prompts or {}).items()}
+    return EmbeddingModel(
+        name, folder_identity(folder), model, {role: _own_prompt(model, role) for role in ROLES}
+    )
+
+
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Without transformers' own progress bars for weights that are read or written: ours say more."""
+    from transformers.utils import logging as transformers_logging
+
+    had_bar: Any = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if had_bar:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def resolve_folder(name: str, *, option: str) -> Path:
+    """The folder of a model's files, fetched from the hub if the name is not a folder.
+
+    Raises:
+        UserError: If there is neither a model folder nor a reachable hub model of that name.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not ((folder / "modules.json").is_file() or (folder / "config.json").is_file()):
+            raise UserError(
+                f"{option} {name}: not a model folder: it holds neither modules.json nor config.json"
+            )
+    elif folder.exists():
+        raise UserError(f"{option} {name}: a file; give the model's folder or its hub name")
+    elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith("."):
+        folder = _download(name, option)
+    else:
+        raise UserError(f"{option} {name}: no such folder")
+    _refuse_pickles(folder, name, option)
+    return folder
+
+
+def folder_identity(folder: Path) -> str:
+    """xxh3-128 over the names and bytes of all files that a model's embeddings can depend on."""
+    digest = xxhash.xxh3_128()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in _IDENTITY_SUFFIXES and path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode())
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 24):
+                    digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _download(name: str, option: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=_DOWNLOAD_PATTERNS, ignore_patterns=_DOWNLOAD_IGNORED)
+        )
+    # The hub's client has a dozen exceptions of its own besides those of the network below it.
+    except Exception as error:
+        raise UserError(
+            f"{option} {name}: no such folder, and not to be had from the hub: {_first_line(error)}"
+        ) from error
+
+
+def _refuse_pickles(folder: Path, name: str, option: str) -> None:
+    for weights in sorted(folder.rglob("pytorch_model.bin")):
+        if not any(weights.parent.glob("*.safetensors")):
+            raise UserError(
+                f"{option} {name}: its weights are a pickle ({weights.relative_to(folder)}), which can run "
+                "code; convert them to safetensors first"
+            )
+
+
+def _own_prompt(model: "SentenceTransformer", role: Role) -> str:
+    for prompt_name in _PROMPT_NAMES[role]:
+        if prompt_name in model.prompts:
+            return model.prompts[prompt_name] or ""
+    return model.prompts.get(model.default_prompt_name or "", "") or ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

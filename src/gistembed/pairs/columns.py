@@ -1,0 +1,152 @@
+"""Which column plays which role: found by name, never by order."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gistembed.errors import UserError
+from gistembed.pairs.wording import listed, quoted
+
+ROLES = ("anchor", "positive", "negative")
+
+ALIASES: dict[str, list[str]] = {
+    "anchor": ["anchor", "anchors", "query", "question", "q", "premise", "sentence1", "text1", "question1"],
+    "positive": [
+        *["positive", "positives", "pos", "answer", "answers", "passage", "document", "doc", "response"],
+        *["hypothesis", "sentence2", "text2", "question2"],
+    ],
+    "negative": ["negative", "negatives", "neg", "negs", "hardnegative", "hardnegatives", "hardneg"],
+}
+"""Names by role, as ``_plain`` writes them. A negative's name may end with a number."""
+
+GRADES = ["label", "labels", "goldlabel", "score", "scores", "similarity", "similarityscore", "isduplicate"]
+"""Names of columns that tell how well a pair matches, so that some rows may be no positive pairs."""
+
+USAGE = "--columns anchor=NAME,positive=NAME[,negative=NAME]"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a source by role.
+
+    Attributes:
+        anchor: The column of anchors.
+        positive: The columns of positives; only columns that the user named can be more than one.
+        negatives: The columns of negatives, in the order of their numbers.
+        ignored: The other columns.
+    """
+
+    anchor: str
+    positive: tuple[str, ...]
+    negatives: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """All columns that have a role: anchor, positives, negatives."""
+        return (self.anchor, *self.positive, *self.negatives)
+
+
+def resolve_columns(
+    names: Sequence[str], source: str, override: Mapping[str, Sequence[str]] | None = None
+) -> Columns:
+    """Give each column of a source its role.
+
+    Args:
+        names: The columns of the source.
+        source: The source, as messages name it.
+        override: Columns by role, from the user; then exactly these are used and no name is guessed.
+
+    Raises:
+        UserError: If the names don't tell the roles, or if the override doesn't fit the source.
+    """
+    if override is not None:
+        return _named_columns(names, source, override)
+    anchor = _only_column("anchor", names, source)
+    positive = _only_column("positive", names, source)
+    numbers = {name: number for name in names if (number := _negative_number(name)) is not None}
+    columns = _columns(names, anchor, (positive,), tuple(sorted(numbers, key=numbers.__getitem__)))
+    for name in columns.ignored:
+        if _plain(name) in GRADES:
+            negatives = "".join(f",negative={negative}" for negative in columns.negatives)
+            raise UserError(
+                f"{source}: column {quoted(name)} suggests that not every row is a positive pair. "
+                f"Keep only the rows that are and leave the column out, "
+                f"or use all rows with --columns {quoted(f'anchor={anchor},positive={positive}{negatives}')}."
+            )
+    return columns
+
+
+def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
+    """Columns by role, from the command line: ``anchor=q,positive=a,negative=n1,negative=n2``.
+
+    Raises:
+        UserError: If the text isn't of that form.
+    """
+    columns: dict[str, tuple[str, ...]] = {}
+    for item in text.split(","):
+        role, equals, name = (part.strip() for part in item.partition("="))
+        if not (role and equals and name):
+            raise UserError(f"--columns: {quoted(item)} is not of the form ROLE=NAME; write {USAGE}.")
+        columns[role] = (*columns.get(role, ()), name)
+    _check_roles(columns)
+    return columns
+
+
+def _check_roles(override: Mapping[str, Sequence[str]]) -> None:
+    for role in override:
+        if role not in ROLES:
+            raise UserError(f"--columns: {quoted(role)} is not a role; write {USAGE}.")
+    for role in ("anchor", "positive"):
+        if not override.get(role):
+            raise UserError(f"--columns: no column is named as the {role}; write {USAGE}.")
+    if len(override["anchor"]) > 1:
+        raise UserError(
+            f"--columns: the anchor is one column, not {listed(override['anchor'])}; write {USAGE}."
+        )
+    named = [name for names in override.values() for name in names]
+    for name in named:
+        if named.count(name) > 1:
+            raise UserError(f"--columns: column {quoted(name)} is named twice; write {USAGE}.")
+
+
+def _named_columns(names: Sequence[str], source: str, override: Mapping[str, Sequence[str]]) -> Columns:
+    _check_roles(override)
+    for name in (name for role in ROLES for name in override.get(role, ())):
+        if name not in names:
+            raise UserError(f"{source}: there is no column {quoted(name)}. The columns are {listed(names)}.")
+    return _columns(
+        names, override["anchor"][0], tuple(override["positive"]), tuple(override.get("negative", ()))
+    )
+
+
+def _columns(
+    names: Sequence[str], anchor: str, positive: tuple[str, ...], negatives: tuple[str, ...]
+) -> Columns:
+    used = {anchor, *positive, *negatives}
+    return Columns(anchor, positive, negatives, ignored=tuple(name for name in names if name not in used))
+
+
+def _only_column(role: str, names: Sequence[str], source: str) -> str:
+    found = [name for name in names if _plain(name) in ALIASES[role]]
+    if len(found) == 1:
+        return found[0]
+    problem = (
+        f"columns {listed(found)} could each be the {role}" if found else f"no column is known as the {role}"
+    )
+    columns = f"The columns are {listed(names)}" if names else "There are no columns"
+    raise UserError(f"{source}: {problem}. {columns}; say which to use with {USAGE}.")
+
+
+def _negative_number(name: str) -> int | None:
+    """The number that a negative's name ends with, -1 if it has none; None if it names no negative."""
+    plain = _plain(name)
+    stem = plain.rstrip("0123456789")
+    if stem not in ALIASES["negative"]:
+        return None
+    return int(plain.removeprefix(stem) or -1)
+
+
+def _plain(name: str) -> str:
+    """A name as the aliases are written: lower case, with nothing between words and numbers."""
+    return re.sub(r"[\s_-]+", "", name.casefold())

@@ -1,0 +1,120 @@
+"""Pairs of texts as ids: what every later part of a run works with."""
+
+from dataclasses import dataclass, field, replace
+from operator import index
+from typing import SupportsIndex
+
+import numpy as np
+import xxhash
+from jaxtyping import Int64
+
+from gistembed.pairs.columns import Columns
+from gistembed.pairs.texts import Texts
+from gistembed.pairs.wording import PlaceWord, located
+
+
+@dataclass(frozen=True, eq=False)
+class Relations:
+    """For each text, the texts that are known to be positives of it as an anchor.
+
+    Attributes:
+        offsets: The positives of text ``t`` are ``ids[offsets[t] : offsets[t + 1]]``.
+        ids: Text ids, sorted and distinct for each text.
+    """
+
+    offsets: Int64[np.ndarray, " texts_and_one"]
+    ids: Int64[np.ndarray, " relations"]
+
+    def of(self, text_id: SupportsIndex) -> Int64[np.ndarray, " positives"]:
+        """The known positives of one text."""
+        return self.ids[self.offsets[text_id] : self.offsets[index(text_id) + 1]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of an anchor and a positive, each with any number of negatives, as text ids.
+
+    Attributes:
+        texts: The table that the ids point into; it may hold texts of other pairs too.
+        source: Where the pairs came from, as messages name it.
+        columns: The columns that the texts came from.
+        anchors: Text id of each pair's anchor.
+        positives: Text id of each pair's positive.
+        negative_offsets: The negatives of pair ``i`` are
+            ``negative_ids[negative_offsets[i] : negative_offsets[i + 1]]``.
+        negative_ids: Text ids of all negatives, pair after pair.
+        places: Line or row of the source (from 1) that each pair came from.
+        place_word: Whether places are lines or rows.
+        rows_read: Rows in the source.
+        dropped: How many pairs or negatives were left out when reading, by reason in words.
+    """
+
+    texts: Texts
+    source: str
+    columns: Columns
+    anchors: Int64[np.ndarray, " pairs"]
+    positives: Int64[np.ndarray, " pairs"]
+    negative_offsets: Int64[np.ndarray, " pairs+1"]
+    negative_ids: Int64[np.ndarray, " negatives"]
+    places: Int64[np.ndarray, " pairs"]
+    place_word: PlaceWord
+    rows_read: int
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self.anchors)
+
+    def negatives(self, row: SupportsIndex) -> Int64[np.ndarray, " negatives"]:
+        """Text ids of one pair's negatives."""
+        return self.negative_ids[self.negative_offsets[row] : self.negative_offsets[index(row) + 1]]
+
+    def negative_rows(self) -> Int64[np.ndarray, " negatives"]:
+        """The pair that each entry of ``negative_ids`` belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.negative_offsets))
+
+    def place(self, row: SupportsIndex) -> str:
+        """Where a pair came from: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
+        return located(self.source, self.place_word, int(self.places[row]))
+
+    def take(self, rows: Int64[np.ndarray, " taken"]) -> "Pairs":
+        """These pairs in this order, over the same texts."""
+        counts = np.diff(self.negative_offsets)[rows]
+        offsets = offsets_of(counts)
+        # Position within the pair's own negatives, shifted to where they start in this object.
+        starts = np.repeat(self.negative_offsets[rows] - offsets[:-1], counts)
+        return replace(
+            self,
+            anchors=self.anchors[rows],
+            positives=self.positives[rows],
+            negative_offsets=offsets,
+            negative_ids=self.negative_ids[starts + np.arange(len(starts))],
+            places=self.places[rows],
+        )
+
+    def text_ids(self) -> Int64[np.ndarray, " distinct"]:
+        """The distinct text ids in any role, sorted."""
+        return np.unique(np.concatenate([self.anchors, self.positives, self.negative_ids]))
+
+    def known_positives(self) -> Relations:
+        """For each text, the positives that these pairs give it as an anchor."""
+        anchors, positives = np.divmod(np.unique(self.pair_keys()), max(len(self.texts), 1))
+        return Relations(offsets_of(np.bincount(anchors, minlength=len(self.texts))), positives)
+
+    def pair_keys(self) -> Int64[np.ndarray, " pairs"]:
+        """One number for each (anchor, positive); equal numbers mean equal texts in both places."""
+        keys: Int64[np.ndarray, " pairs"] = self.anchors * len(self.texts) + self.positives
+        return keys
+
+    def digest(self) -> str:
+        """The xxh3-128 of the pairs' texts in order; it does not depend on how texts are numbered."""
+        hashes = self.texts.hashes()
+        digest = xxhash.xxh3_128(self.negative_offsets.astype("<i8").tobytes())
+        for ids in (self.anchors, self.positives, self.negative_ids):
+            digest.update(hashes[ids].tobytes())
+        return digest.hexdigest()
+
+
+def offsets_of(counts: Int64[np.ndarray, " groups"]) -> Int64[np.ndarray, " groups+1"]:
+    """Where each of several groups of these sizes starts when they stand one after another."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])

@@ -1,0 +1,203 @@
+"""Everything that can go wrong, before anything is written: data, split, models and sizes of a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32, Int64
+from platformdirs import user_cache_path
+
+from gistembed.batches import BatchPlan, text_lengths
+from gistembed.config import RunConfig
+from gistembed.console import Console
+from gistembed.errors import UserError
+from gistembed.evaluate import RetrievalTask, retention_path
+from gistembed.guide import GuideIdentity, GuideStore
+from gistembed.mask import MaskPolicy
+from gistembed.models import EmbeddingModel, Role, load_model
+from gistembed.pairs import Pairs, hold_out, read_pairs, without_texts
+from gistembed.record import Split, SplitRecord
+from gistembed.train import TrainingPlan, training_arguments
+
+_DEFAULT_BATCH = 128
+_DEFAULT_RATES = {"static": 2e-3}
+_DEFAULT_RATE = 2e-5
+
+
+@dataclass(frozen=True)
+class PreparedGuide:
+    """The guide with its store, and the texts that it will be asked about."""
+
+    model: EmbeddingModel
+    store: GuideStore
+    ids: Mapping[Role, Int64[np.ndarray, " _"]]
+    lengths: Int32[np.ndarray, " texts"]
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that is ready to start.
+
+    Attributes:
+        config: The configuration, with every default that depends on data or models filled in.
+        pairs: All pairs that were read.
+        eval_pairs: The user's own evaluation pairs, if given.
+        split: How the held-out pairs were chosen.
+        train: The pairs to train on.
+        tasks: What the models are scored on, by name: ``held-out``, then ``retention``.
+        student: The model before training.
+        lengths: Tokens of each text as the student reads it.
+        guide: The guide; None for a run without.
+        plan: How to train.
+        warnings: What the user should know.
+    """
+
+    config: RunConfig
+    pairs: Pairs
+    eval_pairs: Pairs | None
+    split: SplitRecord
+    train: Pairs
+    tasks: Mapping[Split, RetrievalTask]
+    student: EmbeddingModel
+    lengths: Int32[np.ndarray, " texts"]
+    guide: PreparedGuide | None
+    plan: TrainingPlan
+    warnings: list[str]
+
+
+def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
+    """Read, split, load and check; nothing is written.
+
+    Raises:
+        UserError: If anything about the run is not as it should be.
+    """
+    warnings = config.ignored()
+    for warning in warnings:
+        console.warn(warning)
+    pairs = read_pairs(config.data, columns=config.columns)
+    console.say(_columns_line(pairs))
+    train, held_out, eval_pairs, split = _split(config, pairs)
+    retention = read_pairs(retention_path() if config.retention is None else config.retention)
+    sizes = _sizes(config, train)
+    student = load_student(config)
+    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+    guide = _prepare_guide(config, train) if config.loss == "guided" else None
+    resolved = config.model_copy(update=sizes | {"learning_rate": rate})
+    plan = _training_plan(resolved, len(train))
+    # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
+    training_arguments(plan, config.out)
+    return PreparedRun(
+        config=resolved,
+        pairs=pairs,
+        eval_pairs=eval_pairs,
+        split=split,
+        train=train,
+        tasks={
+            "held-out": RetrievalTask.from_pairs(held_out),
+            "retention": RetrievalTask.from_pairs(retention),
+        },
+        student=student,
+        lengths=text_lengths(student, train),
+        guide=guide,
+        plan=plan,
+        warnings=warnings,
+    )
+
+
+def load_student(config: RunConfig) -> EmbeddingModel:
+    """A fresh copy of the student."""
+    return load_model(
+        config.student,
+        option="--student",
+        prompts=config.student_prompts,
+        max_length=config.student_max_length,
+    )
+
+
+def _columns_line(pairs: Pairs) -> str:
+    columns = pairs.columns
+    roles = {"anchor": (columns.anchor,), "positive": columns.positive, "negative": columns.negatives}
+    used = ", ".join(f"{role} = {' + '.join(names)}" for role, names in roles.items() if names)
+    ignored = f"; not used: {', '.join(columns.ignored)}" if columns.ignored else ""
+    return f"{pairs.source}: {len(pairs):,} pairs from {pairs.rows_read:,} rows; columns: {used}{ignored}"
+
+
+def _split(config: RunConfig, pairs: Pairs) -> tuple[Pairs, Pairs, Pairs | None, SplitRecord]:
+    """Training pairs, held-out pairs, the user's own evaluation pairs, and how it was done."""
+    if config.eval is None:
+        split = hold_out(pairs, share=config.holdout, seed=config.seed)
+        record = SplitRecord(
+            method=split.method,
+            train_pairs=len(split.train),
+            held_out_pairs=len(split.held_out),
+            dropped_pairs=len(split.dropped),
+            components=split.components,
+            largest_component=split.largest,
+        )
+        return pairs.take(split.train), pairs.take(split.held_out), None, record
+    given = read_pairs(config.eval, texts=pairs.texts)
+    kept = without_texts(pairs, given.text_ids())
+    if not len(kept):
+        raise UserError(
+            f"{pairs.source}: no pair is left to train on, because each shares a text with {given.source}"
+        )
+    record = SplitRecord(
+        method="given",
+        train_pairs=len(kept),
+        held_out_pairs=len(given),
+        dropped_pairs=len(pairs) - len(kept),
+        components=0,
+        largest_component=0,
+    )
+    return pairs.take(kept), given, given, record
+
+
+def _sizes(config: RunConfig, train: Pairs) -> dict[str, Any]:
+    """Batch size and steps, chosen from the data where the user didn't."""
+    if config.batch_size is not None and config.batch_size > len(train):
+        raise UserError(
+            f"--batch-size {config.batch_size}: larger than the {len(train)} training pairs; "
+            "choose a smaller one"
+        )
+    if len(train) < 2:
+        raise UserError(f"{train.source}: {len(train)} training pair; in-batch negatives need at least 2")
+    batch_size = config.batch_size or min(_DEFAULT_BATCH, len(train))
+    steps = config.steps or max(1, round(config.epochs * (len(train) // batch_size)))
+    return {"batch_size": batch_size, "steps": steps}
+
+
+def _prepare_guide(config: RunConfig, train: Pairs) -> PreparedGuide:
+    assert config.guide is not None, "the configuration refuses a guided run without a guide"
+    model = load_model(
+        config.guide, option="--guide", prompts=config.guide_prompts, max_length=config.guide_max_length
+    )
+    root = config.store or user_cache_path("gistembed") / "guide"
+    identity = GuideIdentity(model.identity, model.max_length, model.dimensions)
+    ids: dict[Role, Int64[np.ndarray, " _"]] = {
+        "anchor": np.unique(train.anchors),
+        "document": np.unique(np.concatenate([train.positives, train.negative_ids])),
+    }
+    return PreparedGuide(model, GuideStore(Path(root), identity), ids, text_lengths(model, train))
+
+
+def _training_plan(config: RunConfig, pairs: int) -> TrainingPlan:
+    assert config.batch_size is not None
+    assert config.steps is not None
+    assert config.learning_rate is not None
+    policy = MaskPolicy(
+        margin=config.margin,
+        margin_strategy=config.margin_strategy,
+        contrast_anchors=config.contrast_anchors,
+        contrast_positives=config.contrast_positives,
+    )
+    return TrainingPlan(
+        batches=BatchPlan(pairs, config.batch_size, config.seed),
+        steps=config.steps,
+        learning_rate=config.learning_rate,
+        warmup=config.warmup,
+        temperature=config.temperature,
+        policy=policy,
+        trainer=config.trainer,
+    )

@@ -1,0 +1,205 @@
+"""The report's charts as plotly figures, coloured by the page's CSS variables so as to follow its theme."""
+
+from collections.abc import Callable, Iterable
+
+import plotly.graph_objects as go
+
+from gistembed.record import AuditRecord, EvaluationRecord, Interval, TrainingRecord
+from gistembed.report import words
+
+MASK_RATE = "mask_rate/"
+ACCURACY = "in_batch_accuracy"
+
+SYMBOLS = {"base": "circle", "unguided": "square", "guided": "diamond"}
+DASHES = {"ap": "solid", "aa": "dash", "pp": "dot", "an": "dashdot"}
+TONES = {"better": "better", "not distinguishable": "same", "worse": "worse"}
+
+
+def scores(evaluation: EvaluationRecord) -> go.Figure:
+    """The verdict's metric of every model, as dots with intervals."""
+    figure = _figure(height=84 + 44 * len(evaluation.scores))
+    for model, by_metric in evaluation.scores.items():
+        if (interval := by_metric.get(evaluation.metric)) is not None:
+            figure.add_trace(_dot(model, interval, words.score, model, SYMBOLS.get(model, "circle")))
+    figure.update_xaxes(title_text=evaluation.metric, nticks=6)
+    return _rows(figure)
+
+
+def differences(evaluation: EvaluationRecord) -> go.Figure:
+    """Every comparison's difference with its interval, against a line at no difference."""
+    figure = _figure(height=84 + 44 * len(evaluation.comparisons))
+    for comparison in evaluation.comparisons:
+        name = f"{comparison.challenger} − {comparison.baseline}"
+        figure.add_trace(_dot(name, comparison.difference, words.signed, TONES[comparison.verdict]))
+    figure.add_vline(x=0, line_color="var(--ink-2)", line_width=1, line_dash="dot")
+    figure.update_xaxes(title_text=f"difference in {evaluation.metric}", nticks=6, tickformat=".3~f")
+    return _rows(figure)
+
+
+def mask_rates(audit: AuditRecord) -> go.Figure:
+    """Share of the candidates that leave, by block: by the guide, and by their text's id."""
+    figure = _figure(height=96 + 40 * len(audit.mask_rate))
+    for label, rates, color in (
+        ("by the guide", audit.mask_rate, "guided"),
+        ("as the row's own", audit.known_rate, "base"),
+    ):
+        figure.add_trace(
+            go.Bar(
+                name=label,
+                orientation="h",
+                y=list(audit.mask_rate),
+                x=[100 * rates.get(block, 0) for block in audit.mask_rate],
+                customdata=[words.BLOCKS.get(block, block) for block in audit.mask_rate],
+                marker_color=f"var(--{color})",
+                hovertemplate="%{customdata}: %{x:.3~g} %<extra></extra>",
+            )
+        )
+    figure.update_layout(barmode="stack", bargap=0.45)
+    figure.update_xaxes(ticksuffix=" %", rangemode="tozero", nticks=6)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    return figure
+
+
+def masked_per_row(audit: AuditRecord) -> go.Figure:
+    """How many candidates a row loses, as a histogram over rows."""
+    figure = _figure(height=220)
+    figure.add_trace(
+        go.Bar(
+            x=words.bin_labels(audit.masked_edges),
+            y=audit.rows_by_masked,
+            marker_color="var(--guided)",
+            hovertemplate="%{y:,} rows lose %{x}<extra></extra>",
+        )
+    )
+    figure.update_layout(bargap=0.18, showlegend=False)
+    figure.update_xaxes(
+        title_text="candidates that a row loses", type="category", showgrid=False, tickangle=0
+    )
+    figure.update_yaxes(title_text="rows", nticks=5)
+    return figure
+
+
+def loss(trainings: list[TrainingRecord]) -> go.Figure:
+    """The training loss of every run."""
+    return _over_time(
+        (
+            _line(run.model, run.model, [(point.step, point.loss) for point in run.history])
+            for run in trainings
+        ),
+        "loss",
+    )
+
+
+def mask_rate(trainings: list[TrainingRecord]) -> go.Figure | None:
+    """The mask rate of every block during training; None if no run logged one."""
+    lines = []
+    for run in trainings:
+        blocks = {
+            name.removeprefix(MASK_RATE)
+            for point in run.history
+            for name in point.metrics
+            if name.startswith(MASK_RATE)
+        }
+        for block in sorted(blocks, key=list(words.BLOCKS).index):
+            name = MASK_RATE + block
+            points = [(at.step, 100 * at.metrics[name]) for at in run.history if name in at.metrics]
+            lines.append(_line(block, run.model, points, DASHES[block]))
+    return _over_time(lines, "masked", " %") if lines else None
+
+
+def accuracy(trainings: list[TrainingRecord]) -> go.Figure | None:
+    """The in-batch accuracy of every run; None if no run logged one."""
+    lines = []
+    for run in trainings:
+        points = [(at.step, 100 * at.metrics[ACCURACY]) for at in run.history if ACCURACY in at.metrics]
+        if points:
+            lines.append(_line(run.model, run.model, points))
+    return _over_time(lines, "right", " %") if lines else None
+
+
+def _figure(height: int) -> go.Figure:
+    """An empty chart in the page's colours: no background of its own, no zoom that traps a finger."""
+    figure = go.Figure()
+    axis = {
+        "gridcolor": "var(--line)",
+        "zeroline": False,
+        "fixedrange": True,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 13}},
+        "ticks": "outside",
+        "ticklen": 6,
+        "tickcolor": "rgba(0,0,0,0)",
+    }
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 12, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "var(--ink-2)", "size": 13},
+        hoverlabel={
+            "bgcolor": "var(--surface)",
+            "bordercolor": "var(--line)",
+            "font": {"color": "var(--ink)"},
+        },
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        dragmode=False,
+        xaxis=axis,
+        yaxis=axis,
+    )
+    return figure
+
+
+def _rows(figure: go.Figure) -> go.Figure:
+    """One named row for each trace, the first one on top."""
+    figure.update_layout(showlegend=False)
+    figure.update_yaxes(range=[len(figure.data) - 0.5, -0.65], showgrid=False, type="category")
+    return figure
+
+
+def _dot(
+    name: str, value: Interval, say: Callable[[float], str], color: str, symbol: str = "circle"
+) -> go.Scatter:
+    """A mean as a dot in the row ``name``, with its interval as a bar and its value above."""
+    ink = f"var(--{color})" if color in {*SYMBOLS, *TONES.values()} else "var(--ink-2)"
+    return go.Scatter(
+        x=[value.mean],
+        y=[name],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [value.high - value.mean],
+            "arrayminus": [value.mean - value.low],
+            "thickness": 2,
+            "width": 5,
+        },
+        mode="markers+text",
+        text=[say(value.mean)],
+        textposition="top center",
+        textfont={"color": "var(--ink)", "size": 13},
+        marker={"color": ink, "size": 11, "symbol": symbol},
+        hovertemplate=f"{words.within(value, say)}<extra></extra>",
+        cliponaxis=False,
+    )
+
+
+def _line(name: str, color: str, points: list[tuple[int, float]], dash: str = "solid") -> go.Scatter:
+    """One measure over the steps of one run."""
+    return go.Scatter(
+        name=name,
+        x=[step for step, _ in points],
+        y=[value for _, value in points],
+        mode="lines+markers" if len(points) < 3 else "lines",
+        line={"color": f"var(--{color})" if color in SYMBOLS else "var(--ink-2)", "width": 2, "dash": dash},
+    )
+
+
+def _over_time(lines: Iterable[go.Scatter], title: str, suffix: str = "") -> go.Figure:
+    """Lines over steps, all values under the pointer shown together."""
+    figure = _figure(height=260)
+    figure.add_traces(list(lines))
+    figure.update_traces(hovertemplate=f"%{{y:.3~g}}{suffix}")
+    figure.update_layout(hovermode="x unified", showlegend=True)
+    figure.update_xaxes(title_text="step", showgrid=False, nticks=6)
+    figure.update_yaxes(title_text=title, ticksuffix=suffix, rangemode="tozero", nticks=5)
+    return figure

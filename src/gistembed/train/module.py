@@ -1,0 +1,82 @@
+"""The pure loss as the module that sentence-transformers' Trainer calls."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gistembed.guide import GuideVectors
+from gistembed.loss import guided_contrastive_loss
+from gistembed.mask import MaskPolicy
+from gistembed.models import Role
+
+
+class BatchLoss(nn.Module):
+    """Embeds the micro-batches of a batch, looks up the guide's vectors by id, and calls the loss.
+
+    The guide is an array on disk or in memory, not a module: it has no parameters to train, to save or to
+    synchronise. Metrics gather here until `pop_metrics`; they never touch the loss.
+    """
+
+    def __init__(
+        self, model: nn.Module, guide: GuideVectors | None, policy: MaskPolicy, temperature: float
+    ) -> None:
+        """Bind a student to its guide.
+
+        Args:
+            model: The student; the trainer replaces it by its wrapped form.
+            guide: Vectors of all texts; None for plain InfoNCE over the same blocks.
+            policy: Blocks and margins.
+            temperature: τ.
+        """
+        super().__init__()
+        self.model = model
+        self._guide = guide
+        self._policy = policy
+        self._temperature = temperature
+        self._sums: dict[str, Tensor] = {}
+        self._batches = 0
+
+    def forward(self, features: list[dict[str, Any]], labels: dict[str, Tensor]) -> Float[Tensor, ""]:
+        """Loss of one batch as `gistembed.batches.PairCollator` makes it.
+
+        Args:
+            features: Model inputs, one mapping for each micro-batch.
+            labels: Units and text ids of the rows.
+        """
+        units = torch.cat([self.model(micro_batch)["sentence_embedding"] for micro_batch in features])
+        negative_ids = labels["negative_ids"]
+        has_negatives = negative_ids.shape[1] > 0
+        output = guided_contrastive_loss(
+            units[labels["anchor_units"]],
+            units[labels["positive_units"]],
+            units[labels["negative_units"]] if has_negatives else None,
+            guide_anchors=self._guide_vectors(labels["anchor_ids"], "anchor"),
+            guide_positives=self._guide_vectors(labels["positive_ids"], "document"),
+            guide_negatives=self._guide_vectors(negative_ids, "document") if has_negatives else None,
+            anchor_ids=labels["anchor_ids"],
+            positive_ids=labels["positive_ids"],
+            negative_ids=negative_ids if has_negatives else None,
+            negative_mask=negative_ids >= 0 if has_negatives else None,
+            known_ids=labels["known_ids"],
+            temperature=self._temperature,
+            policy=self._policy,
+        )
+        for name, value in output.metrics.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._batches += 1
+        return output.loss
+
+    def pop_metrics(self) -> dict[str, float]:
+        """Means over the batches since the last call."""
+        means = {name: (total / self._batches).item() for name, total in self._sums.items()}
+        self._sums, self._batches = {}, 0
+        return means
+
+    def _guide_vectors(self, ids: Tensor, role: Role) -> Float[Tensor, "*shape guide_dim"] | None:
+        if self._guide is None:
+            return None
+        vectors = self._guide.of(ids.cpu().numpy(), role).astype(np.float32)
+        return torch.from_numpy(vectors).to(ids.device)

@@ -1,0 +1,251 @@
+"""One training run: from a student, pairs and the guide's vectors to a trained student and its history."""
+
+import difflib
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from jaxtyping import Int32
+from sentence_transformers import SentenceTransformerTrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from gistembed.batches import BatchPlan, PairCollator
+from gistembed.errors import UserError
+from gistembed.guide import GuideVectors
+from gistembed.mask import MaskPolicy
+from gistembed.models import EmbeddingModel, no_progress_bars
+from gistembed.pairs import Pairs
+from gistembed.record import StepRecord
+from gistembed.train.module import BatchLoss
+from gistembed.train.trainer import PlanTrainer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_LOGGED_POINTS = 60
+_SECONDS_BETWEEN_CHECKPOINTS = 300
+
+# What this module decides itself; the user sets these by other names.
+_RESERVED = {
+    "output_dir": "out",
+    "per_device_train_batch_size": "batch_size",
+    "num_train_epochs": "epochs",
+    "max_steps": "steps",
+    "learning_rate": "learning_rate",
+    "seed": "seed",
+    "batch_sampler": "seed",
+    "prompts": "student_prompts",
+}
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train.
+
+    Attributes:
+        batches: Which pairs meet in which batch.
+        steps: Optimizer steps.
+        learning_rate: Peak learning rate.
+        warmup: Share of the steps in which the learning rate rises; afterwards it falls to 0.
+        temperature: τ of the loss.
+        policy: Blocks and margins.
+        trainer: Further arguments of `SentenceTransformerTrainingArguments`, by name.
+    """
+
+    batches: BatchPlan
+    steps: int
+    learning_rate: float
+    warmup: float
+    temperature: float
+    policy: MaskPolicy
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a run gave; the student itself was trained in place.
+
+    Attributes:
+        finished: False if the user interrupted; a checkpoint was written then.
+        steps: Optimizer steps done, those of resumed runs included.
+        seconds: Time spent in this process.
+        steps_here: Optimizer steps done in this process.
+        history: Logged points, those of resumed runs included.
+    """
+
+    finished: bool
+    steps: int
+    seconds: float
+    steps_here: int
+    history: list[StepRecord]
+
+
+def train_student(
+    student: EmbeddingModel,
+    pairs: Pairs,
+    guide: GuideVectors | None,
+    plan: TrainingPlan,
+    *,
+    lengths: Int32[np.ndarray, " texts"],
+    checkpoints: Path,
+    resume: bool,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> TrainingOutcome:
+    """Train the student in place.
+
+    Args:
+        student: The model to train.
+        pairs: The training pairs.
+        guide: Vectors of all their texts; None trains without a guide.
+        plan: How to train.
+        lengths: Tokens of each text, from `gistembed.batches.text_lengths`.
+        checkpoints: Folder for checkpoints; one is written every five minutes and on interruption.
+        resume: Whether to go on from the newest whole checkpoint, if there is one.
+        on_step: Called with the number of steps done.
+
+    Raises:
+        UserError: If a trainer argument is unknown or reserved, or the loss is not finite.
+    """
+    loss = BatchLoss(student.model, guide, plan.policy, plan.temperature)
+    steps = _StepCallback(on_step)
+    trainer = PlanTrainer(
+        plan=plan.batches,
+        loss=loss,
+        model=student.model,
+        args=training_arguments(plan, checkpoints),
+        train_dataset=Dataset.from_dict({"row": range(len(pairs))}),
+        data_collator=PairCollator(student, pairs, lengths),
+        callbacks=[steps],
+    )
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = newest_checkpoint(checkpoints) if resume else None
+    started = time.perf_counter()
+    with _interrupts_stop(steps), no_progress_bars():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    state = trainer.state
+    return TrainingOutcome(
+        finished=state.global_step >= plan.steps,
+        steps=state.global_step,
+        seconds=time.perf_counter() - started,
+        steps_here=steps.steps_here,
+        history=_history(state.log_history),
+    )
+
+
+def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransformerTrainingArguments:
+    """The plan as the trainer's arguments.
+
+    Raises:
+        UserError: If a trainer argument is unknown, or one that has a name of its own in our configuration.
+    """
+    known = {argument.name for argument in fields(SentenceTransformerTrainingArguments) if argument.init}
+    for name in plan.trainer:
+        if name in _RESERVED:
+            raise UserError(f"[trainer] {name}: set `{_RESERVED[name]}` instead")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            raise UserError(f"[trainer] {name}: no training argument of sentence-transformers{hint}")
+    options: dict[str, Any] = {
+        "warmup_steps": plan.warmup,
+        "logging_steps": max(1, plan.steps // _LOGGED_POINTS),
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+    try:
+        return SentenceTransformerTrainingArguments(
+            output_dir=str(checkpoints),
+            max_steps=plan.steps,
+            per_device_train_batch_size=plan.batches.batch_size,
+            learning_rate=plan.learning_rate,
+            seed=plan.batches.seed,
+            remove_unused_columns=False,
+            **(options | dict(plan.trainer)),
+        )
+    except ValueError as error:
+        raise UserError(f"[trainer] {str(error).splitlines()[0]}") from error
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; the trainer writes its state file last."""
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1])):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return path
+    return None
+
+
+class _StepCallback(TrainerCallback):
+    """Reports steps, asks for a checkpoint from time to time, and stops the run when told to."""
+
+    def __init__(self, on_step: Callable[[int], None]) -> None:
+        self.stop_requested = False
+        self.steps_here = 0
+        self._on_step = on_step
+        self._last_save = time.monotonic()
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **_: object,
+    ) -> None:
+        """After every optimizer step."""
+        self.steps_here += 1
+        self._on_step(state.global_step)
+        due = time.monotonic() - self._last_save > _SECONDS_BETWEEN_CHECKPOINTS
+        if (due or self.stop_requested) and state.global_step < state.max_steps:
+            control.should_save = True
+            self._last_save = time.monotonic()
+        if self.stop_requested:
+            control.should_training_stop = True
+
+
+@contextmanager
+def _interrupts_stop(steps: _StepCallback) -> Iterator[None]:
+    """Ctrl-C ends the run after the step in hand; a second one at once."""
+
+    def handle(signal_number: int, frame: "FrameType | None") -> None:
+        if steps.stop_requested:
+            raise KeyboardInterrupt
+        steps.stop_requested = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _history(log: list[dict[str, float]]) -> list[StepRecord]:
+    fixed = {"step", "epoch", "loss", "learning_rate", "grad_norm"}
+    return [
+        StepRecord(
+            step=int(entry["step"]),
+            epoch=entry["epoch"],
+            loss=entry["loss"],
+            learning_rate=entry["learning_rate"],
+            metrics={name: value for name, value in entry.items() if name not in fixed},
+        )
+        for entry in log
+        if "loss" in entry
+    ]

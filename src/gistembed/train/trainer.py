@@ -1,0 +1,43 @@
+"""sentence-transformers' Trainer with our batch plan, our metrics in its log, and no pickled arguments."""
+
+from typing import Any
+
+from sentence_transformers import SentenceTransformerTrainer
+from torch.utils.data import Sampler
+
+from gistembed.batches import BatchPlan, PlanSampler
+from gistembed.train.module import BatchLoss
+
+
+class PlanTrainer(SentenceTransformerTrainer):
+    """A trainer whose batches come from a `BatchPlan`."""
+
+    def __init__(self, *, plan: BatchPlan, loss: BatchLoss, **options: Any) -> None:  # noqa: ANN401
+        """Set up training.
+
+        Args:
+            plan: Which pairs meet in which batch.
+            loss: The loss, which also gathers the metrics.
+            options: Everything else that `SentenceTransformerTrainer` takes.
+        """
+        self._plan = plan
+        self._batch_loss = loss
+        super().__init__(loss=loss, **options)
+
+    def get_batch_sampler(self, *_: object, **__: object) -> Sampler[list[int]]:  # type: ignore[override]
+        """The plan's batches, whatever the arguments ask for."""
+        return PlanSampler(self._plan)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means of the loss's metrics to the log of the training loss."""
+        if "loss" in logs:
+            logs = logs | self._batch_loss.pop_metrics()
+        super().log(logs, start_time)
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """No generated card: it describes columns of text, and our rows are numbers. We write our own."""
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """The model alone: the arguments that the Trainer pickles beside it can hold secrets."""
+        assert output_dir is not None, "checkpoints are the only thing that is saved here"
+        self.model.save_pretrained(output_dir, create_model_card=False)

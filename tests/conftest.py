@@ -1,0 +1,24 @@
+"""Tests run offline, and share two tiny models."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Several test processes share the cores; more threads than cores only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+
+from tests.tiny_models import save_bert, save_static
+
+
+@pytest.fixture(scope="session")
+def static_folder(tmp_path_factory):
+    """A static model without prompts."""
+    return save_static(tmp_path_factory.mktemp("models") / "static")
+
+
+@pytest.fixture(scope="session")
+def bert_folder(tmp_path_factory):
+    """A transformer with a prompt of its own for queries and none for documents."""
+    return save_bert(tmp_path_factory.mktemp("models") / "bert", prompts={"query": "query: ", "document": ""})

@@ -1,0 +1,133 @@
+"""Roles are found by name only, and a doubt is an error."""
+
+import pytest
+
+from gistembed.errors import UserError
+from gistembed.pairs import Columns, parse_columns, resolve_columns
+
+# ruff: noqa: E501  (each case is one line: the input and the whole message)
+
+USAGE = "--columns anchor=NAME,positive=NAME[,negative=NAME]"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["anchor", "positive"], Columns("anchor", ("positive",), (), ())),
+        (["positive", "anchor"], Columns("anchor", ("positive",), (), ())),
+        (["id", "Question ", " ANSWER"], Columns("Question ", (" ANSWER",), (), ("id",))),
+        (["query", "pos", "neg"], Columns("query", ("pos",), ("neg",), ())),
+        (["sentence_1", "sentence2"], Columns("sentence_1", ("sentence2",), (), ())),
+        (["query", "positive", "negative_10", "negative_2"], Columns("query", ("positive",), ("negative_2", "negative_10"), ())),
+        (["q", "doc", "neg1", "neg", "hard_negative"], Columns("q", ("doc",), ("neg", "hard_negative", "neg1"), ())),
+        (["text1", "text2", "Hard Negative 1"], Columns("text1", ("text2",), ("Hard Negative 1",), ())),
+        (["premise", "hypothesis", "negative_score"], Columns("premise", ("hypothesis",), (), ("negative_score",))),
+    ],
+)  # fmt: skip
+def test_roles_are_found_by_name(names, expected):
+    assert resolve_columns(names, "pairs.csv") == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["left", "right"],
+            f"no column is known as the anchor. The columns are 'left', 'right'; say which to use with {USAGE}.",
+        ),
+        ([], f"no column is known as the anchor. There are no columns; say which to use with {USAGE}."),
+        (
+            ["query", "text"],
+            f"no column is known as the positive. The columns are 'query', 'text'; say which to use with {USAGE}.",
+        ),
+        (
+            ["query", "question", "answer"],
+            "columns 'query', 'question' could each be the anchor. "
+            f"The columns are 'query', 'question', 'answer'; say which to use with {USAGE}.",
+        ),
+        (
+            ["q", "pos", "answer", "doc"],
+            "columns 'pos', 'answer', 'doc' could each be the positive. "
+            f"The columns are 'q', 'pos', 'answer', 'doc'; say which to use with {USAGE}.",
+        ),
+        (
+            ["sentence1", "sentence2", "Label"],
+            "column 'Label' suggests that not every row is a positive pair. "
+            "Keep only the rows that are and leave the column out, "
+            "or use all rows with --columns 'anchor=sentence1,positive=sentence2'.",
+        ),
+        (
+            ["similarity_score", "anchor", "positive", "neg_1"],
+            "column 'similarity_score' suggests that not every row is a positive pair. "
+            "Keep only the rows that are and leave the column out, "
+            "or use all rows with --columns 'anchor=anchor,positive=positive,negative=neg_1'.",
+        ),
+    ],
+)
+def test_doubtful_names_are_an_error(names, message):
+    with pytest.raises(UserError) as error:
+        resolve_columns(names, "pairs.csv")
+    assert str(error.value) == f"pairs.csv: {message}"
+
+
+def test_long_lists_of_columns_are_cut():
+    """A hundred columns with names of 1,000 characters still make one readable line."""
+    names = [f"{number}" + "x" * 1000 for number in range(100)]
+    with pytest.raises(UserError) as error:
+        resolve_columns(names, "pairs.csv")
+    assert " and 80 more; say which" in str(error.value)
+    assert len(str(error.value)) < 20 * 62 + 200
+
+
+def test_named_columns_are_used_exactly():
+    """Neither the label nor the column called 'negative' is looked at once the user has spoken."""
+    names = ["label", "a", "b", "c", "negative"]
+    override = {"anchor": ["c"], "positive": ["a", "b"]}
+    assert resolve_columns(names, "pairs.csv", override) == Columns(
+        "c", ("a", "b"), (), ("label", "negative")
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"anchor": ["x"], "positive": ["a"]}, "pairs.csv: there is no column 'x'. The columns are 'q', 'a'."),
+        ({"anchor": ["q"], "positive": ["a"], "negative": ["n\n"]}, "pairs.csv: there is no column 'n\\n'. The columns are 'q', 'a'."),
+        ({"anchor": ["q"], "positive": []}, f"--columns: no column is named as the positive; write {USAGE}."),
+        ({"anchor": ["q", "a"], "positive": ["a"]}, f"--columns: the anchor is one column, not 'q', 'a'; write {USAGE}."),
+        ({"anchor": ["q"], "positive": ["q"]}, f"--columns: column 'q' is named twice; write {USAGE}."),
+        ({"anchor": ["q"], "positive": ["a"], "label": ["a"]}, f"--columns: 'label' is not a role; write {USAGE}."),
+    ],
+)  # fmt: skip
+def test_named_columns_must_fit(override, message):
+    with pytest.raises(UserError) as error:
+        resolve_columns(["q", "a"], "pairs.csv", override)
+    assert str(error.value) == message
+
+
+def test_parse_columns():
+    assert parse_columns("anchor = q,positive=a=b, negative=n1,negative=n 2") == {
+        "anchor": ("q",),
+        "positive": ("a=b",),
+        "negative": ("n1", "n 2"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'' is not of the form ROLE=NAME"),
+        ("anchor=q,", "'' is not of the form ROLE=NAME"),
+        ("anchor=q,positive", "'positive' is not of the form ROLE=NAME"),
+        ("anchor=", "'anchor=' is not of the form ROLE=NAME"),
+        ("query=q,positive=a", "'query' is not a role"),
+        ("positive=a", "no column is named as the anchor"),
+        ("anchor=q", "no column is named as the positive"),
+        ("anchor=q,anchor=r,positive=a", "the anchor is one column, not 'q', 'r'"),
+        ("anchor=q,positive=a,negative=a", "column 'a' is named twice"),
+    ],
+)
+def test_malformed_columns_option(text, message):
+    with pytest.raises(UserError) as error:
+        parse_columns(text)
+    assert str(error.value) == f"--columns: {message}; write {USAGE}."

@@ -1,0 +1,64 @@
+"""Numbers and terms, by value."""
+
+import pytest
+
+from gistembed.report import words
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (words.score(0.61249), "0.612"),
+        (words.score(0.0), "0.000"),
+        (words.score(-0.5), "−0.500"),
+        (words.score(0.00021), "0.00021"),
+        (words.signed(0.043), "+0.043"),
+        (words.signed(-0.002), "−0.002"),
+        (words.signed(0.0), "0.000"),
+        (words.signed(-0.0), "0.000"),
+        (words.signed(-0.0002), "−0.00020"),
+        (words.percent(0.0), "0 %"),
+        (words.percent(0.413), "41 %"),
+        (words.percent(0.0932), "9.3 %"),
+        (words.percent(0.00042), "0.042 %"),
+        (words.percent(1.0), "100 %"),
+        (words.count(12_345), "12,345"),
+        (words.plural(1, "row"), "1 row"),
+        (words.plural(2_000, "row"), "2,000 rows"),
+        (words.plural(2, "query", "queries"), "2 queries"),
+        (words.large(22_713_216), "22.7 million"),
+        (words.large(1_500), "1.5 thousand"),
+        (words.large(7_000_000_000), "7 billion"),
+        (words.large(12), "12"),
+        (words.duration(0.84), "0.8 s"),
+        (words.duration(42.4), "42 s"),
+        (words.duration(59.7), "1 min 0 s"),
+        (words.duration(185.0), "3 min 5 s"),
+        (words.duration(7_815.0), "2 h 10 min"),
+        (words.moment("2025-11-03T06:46:12+00:00"), "3 November 2025, 06:46 UTC"),
+        (words.moment("2025-11-03T06:46:12"), "3 November 2025, 06:46"),
+        (words.metric_meaning("unheard-of@3"), ""),
+    ],
+)
+def test_said(said: str, expected: str):
+    assert said == expected
+
+
+@pytest.mark.parametrize("name", ["nDCG@10", "ndcg_at_10", "cosine_ndcg@10", "NDCG"])
+def test_metric_meaning_knows_the_spellings_of_libraries(name: str):
+    assert words.metric_meaning(name) == words.METRICS["ndcg"]
+
+
+def test_bin_labels_name_whole_counts():
+    assert words.bin_labels([0, 1, 2, 4, 8]) == ["0", "1", "2–3", "4+"]
+
+
+def test_flat_names_nested_settings_with_dots():
+    settings = {"seed": 0, "train": {"blocks": ["ap"], "mask": {"margin": 0.1}}, "empty": {}, "data": "a.csv"}
+    assert words.flat(settings) == {
+        "seed": "0",
+        "train.blocks": '["ap"]',
+        "train.mask.margin": "0.1",
+        "empty": "{}",
+        "data": "a.csv",
+    }

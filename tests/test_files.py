@@ -1,0 +1,73 @@
+"""Writing whole files: after any failure the old content stands and nothing lies beside it."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from gistembed.files import write_whole
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fail(*_arguments, **_options):
+    raise FULL
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_new_and_old_files(tmp_path):
+    path = tmp_path / "file"
+    write_whole(path, b"one\0")
+    assert contents(tmp_path) == {"file": b"one\0"}
+    write_whole(path, b"")
+    assert contents(tmp_path) == {"file": b""}
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(os, "fsync"), (Path, "replace"), (Path, "open")], ids=["fsync", "rename", "open"]
+)
+def test_a_failing_disk_leaves_the_old_content(tmp_path, monkeypatch, place, name):
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, fail)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            write_whole(path, b"new")
+    assert caught.value is FULL
+    assert contents(tmp_path) == {"file": b"old"}
+    write_whole(path, b"new")
+    assert contents(tmp_path) == {"file": b"new"}
+
+
+def test_an_interrupt_leaves_the_old_content(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+
+    def interrupt(_descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, b"new")
+    assert contents(tmp_path) == {"file": b"old"}
+
+
+def test_content_is_on_disk_before_its_name_is(tmp_path, monkeypatch):
+    """Fsync after the rename would let a crash leave an empty file under the right name."""
+    events = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (events.append("fsync"), fsync(number)))
+    monkeypatch.setattr(Path, "replace", lambda old, new: (events.append("rename"), replace(old, new)))
+    write_whole(tmp_path / "file", b"content")
+    assert events == ["fsync", "rename", "fsync"]
+
+
+def test_a_folder_in_the_place_stays(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_whole(tmp_path / "file", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,134 @@
+"""The loss as the trainer calls it: ids and micro-batches in, the pure loss of the rows out."""
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformerTrainer
+from tests.pairs.pairs_samples import pairs_of
+
+from gistembed import MaskPolicy, guided_contrastive_loss
+from gistembed.batches import PairCollator, collate, text_lengths
+from gistembed.guide import GuideVectors
+from gistembed.models import load_model
+from gistembed.train.module import BatchLoss
+
+PAIRS = pairs_of(
+    [
+        ("who", "someone", ["nobody", "who"]),
+        ("what", "something", []),
+        ("who", "anyone", ["something"]),
+        ("where", "someone", ["there"]),
+        ("when", "when", []),
+    ]
+)
+POLICY = MaskPolicy(margin=0.02)
+
+
+@pytest.fixture(scope="module", params=["static", "bert"])
+def student(request):
+    """A student in inference mode: no dropout."""
+    student = load_model(str(request.getfixturevalue(f"{request.param}_folder")), option="--student")
+    student.model.eval()
+    return student
+
+
+@pytest.fixture(scope="module")
+def guide():
+    """Another vector for each text in each role."""
+    count = len(PAIRS.texts)
+    vectors = np.random.default_rng(0).standard_normal((2 * count, 3)).astype(np.float16)
+    return GuideVectors(vectors, {"anchor": np.arange(count), "document": np.arange(count, 2 * count)})
+
+
+def inputs(student, rows):
+    """What the trainer makes of a batch of rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collate, "_MICRO_BATCH_TOKENS", 24)
+        batch = PairCollator(student, PAIRS, text_lengths(student, PAIRS))([{"row": row} for row in rows])
+    return SentenceTransformerTrainer.collect_features(None, batch)
+
+
+def pure_loss(student, guide, rows):
+    """The loss function on the embeddings that the student gives row by row."""
+    anchors, positives = PAIRS.anchors[rows], PAIRS.positives[rows]
+    most = max(len(PAIRS.negatives(row)) for row in rows)
+    negatives = np.full((len(rows), most), -1)
+    for number, row in enumerate(rows):
+        negatives[number, : len(PAIRS.negatives(row))] = PAIRS.negatives(row)
+
+    def embedded(ids, role):
+        texts = [PAIRS.texts[i] if i >= 0 else "padding" for i in ids.ravel()]
+        return torch.from_numpy(student.embed(texts, role)).reshape(*ids.shape, -1)
+
+    def guided(ids, role):
+        return torch.from_numpy(guide.matrix[guide.rows[role][ids]].astype(np.float32))
+
+    known = [PAIRS.known_positives().of(anchor) for anchor in anchors]
+    widest = max(map(len, known))
+    arguments = {
+        "anchor_ids": torch.from_numpy(anchors),
+        "positive_ids": torch.from_numpy(positives),
+        "known_ids": torch.tensor([[*ids, *[-1] * (widest - len(ids))] for ids in known]),
+        "temperature": 0.05,
+        "policy": POLICY,
+    }
+    if guide:
+        arguments["guide_anchors"] = guided(anchors, "anchor")
+        arguments["guide_positives"] = guided(positives, "document")
+    if most:
+        arguments["negatives"] = embedded(negatives, "document")
+        arguments["negative_ids"] = torch.from_numpy(negatives)
+        arguments["negative_mask"] = torch.from_numpy(negatives >= 0)
+        if guide:
+            arguments["guide_negatives"] = guided(negatives, "document")
+    return guided_contrastive_loss(embedded(anchors, "anchor"), embedded(positives, "document"), **arguments)
+
+
+@pytest.mark.parametrize("with_guide", [True, False], ids=["guided", "unguided"])
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [4, 1], [3, 0, 1]], ids=str)
+def test_it_is_the_pure_loss_of_the_rows(student, guide, rows, with_guide):
+    guide = guide if with_guide else None
+    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    expected = pure_loss(student, guide, rows)
+    assert module(*inputs(student, rows)).item() == pytest.approx(expected.loss.item(), rel=1e-5, abs=1e-5)
+    metrics = {name: value.item() for name, value in expected.metrics.items()}
+    assert module.pop_metrics() == pytest.approx(metrics)
+
+
+def test_metrics_are_means_since_they_were_last_asked_for(student, guide):
+    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    batches = [[0, 1, 2, 3, 4], [4, 1]]
+    each = []
+    for rows in batches:
+        module(*inputs(student, rows))
+        each.append(module.pop_metrics())
+    for rows in batches:
+        module(*inputs(student, rows))
+    assert module.pop_metrics() == pytest.approx(
+        {name: (first + each[1].get(name, 0)) / 2 for name, first in each[0].items()}
+    )
+    assert module.pop_metrics() == {}
+
+
+def test_metrics_do_not_touch_the_loss(student, guide):
+    """The loss of a batch is the same the second time, and what is kept holds on to no graph."""
+    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    first, second = (module(*inputs(student, [0, 1, 2])) for _ in range(2))
+    assert first == second
+    assert first.requires_grad
+    assert not any(total.requires_grad for total in module._sums.values())
+
+
+def test_only_the_students_parameters_are_trained_and_saved(student, guide):
+    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    names = {f"model.{name}" for name, _ in student.model.named_parameters()}
+    assert {name for name, _ in module.named_parameters()} == names
+    assert {name.split(".")[0] for name in module.state_dict()} == {"model"}
+
+
+def test_every_parameter_of_the_student_learns(student, guide):
+    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    module.zero_grad()
+    module(*inputs(student, [0, 1, 2, 3, 4])).backward()
+    silent = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
+    assert [name for name in silent if "pooler" not in name] == []
