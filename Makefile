@@ -17,11 +17,10 @@ demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and with
 test: $(VENV)/.installed-test  ## Run the tests.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(VENV)/.installed-dev  ## Lint, types, docstrings, spelling.
+check: $(VENV)/.installed-dev  ## Format, lint, docstrings, types, spelling.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pydoclint src
 	$(BIN)/typos
 
 format: $(VENV)/.installed-dev  ## Format the code.

@@ -31,7 +31,8 @@ def main() -> int:
     except UserError as error:
         print(f"demo: {error}", file=sys.stderr)
         return error.exit_code
-    texts, models = DEFAULT_FOLDER / "pubmed-topics", DEFAULT_FOLDER / "models"
+    cache = Path(os.path.relpath(DEFAULT_FOLDER))
+    texts, models = cache / "pubmed-topics", cache / "models"
     command = [
         "gistembed",
         "fit",
@@ -40,7 +41,7 @@ def main() -> int:
         *("--student", options.student or str(models / "wordllama-256")),
         *("--guide", options.guide or str(models / "all-MiniLM-L6-v2")),
         *("--out", options.out or str(_free_folder())),
-        *("--store", str(DEFAULT_FOLDER / "guide-store")),
+        *("--store", str(cache / "guide-store")),
         *SETTINGS,
         "--compare-unguided",
     ]

@@ -13,7 +13,7 @@ from gistembed.batches import BatchPlan, text_lengths
 from gistembed.config import RunConfig
 from gistembed.console import Console
 from gistembed.errors import UserError
-from gistembed.evaluate import RetrievalTask, retention_path
+from gistembed.evaluate import RETENTION_NAME, RetrievalTask, retention_path
 from gistembed.guide import GuideIdentity, GuideStore
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, Role, load_model
@@ -95,8 +95,10 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         split=split,
         train=train,
         tasks={
-            "held-out": RetrievalTask.from_pairs(held_out),
-            "retention": RetrievalTask.from_pairs(retention),
+            "held-out": RetrievalTask.from_pairs(held_out, held_out.source),
+            "retention": RetrievalTask.from_pairs(
+                retention, RETENTION_NAME if config.retention is None else retention.source
+            ),
         },
         student=student,
         lengths=text_lengths(student, train),

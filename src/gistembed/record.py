@@ -237,14 +237,29 @@ class Comparison(Record):
 
 
 class QueryChange(Record):
-    """One query whose score changed, with what stood at the top before and after."""
+    """One query whose score changed, with what stood at the top before and after.
+
+    Attributes:
+        query: The query.
+        relevant: One of the documents that should be found.
+        others: How many further documents should be found.
+        before: Score before training.
+        after: Score after training.
+        top_before: The document ranked first before training.
+        top_after: The document ranked first after training.
+        right_before: Whether the first document before training is one that should be found.
+        right_after: The same after training.
+    """
 
     query: str
     relevant: str
+    others: int
     before: float
     after: float
     top_before: str
     top_after: str
+    right_before: bool
+    right_after: bool
 
 
 class EvaluationRecord(Record):

@@ -92,7 +92,7 @@ def test_micro_batches_are_sorted_and_as_large_as_the_budget_allows(bert, rows):
 
 def test_a_text_longer_than_the_budget_stands_alone(bert):
     collated = Collated(bert["same"], pairs_of([("a" * 20, "c", []), ("b", "d" * 20, [])]), budget=10)
-    assert [[text for _, text, _ in call] for call in collated.calls] == [["c", "b"], ["a" * 20], ["d" * 20]]
+    assert [[text for _, text, _ in call] for call in collated.calls] == [["b", "c"], ["a" * 20], ["d" * 20]]
 
 
 def test_each_role_is_a_task_of_its_own_where_prompts_differ(bert):

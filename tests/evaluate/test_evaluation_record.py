@@ -22,13 +22,15 @@ QUERIES = 11
 
 
 def task_of_queries(count=QUERIES):
-    return RetrievalTask.from_pairs(pairs_of([(f"q{i:02d}", f"d{i:02d}", []) for i in range(count)]))
+    return RetrievalTask.from_pairs(
+        pairs_of([(f"q{i:02d}", f"d{i:02d}", []) for i in range(count)]), "my questions"
+    )
 
 
 def model_of(task, ndcg, tops=None):
     """Scores as given for the first metric, constants for the others; the top document as given."""
     texts = {task.pairs.texts[i]: int(i) for i in task.documents}
-    top = [-1 if name is None else texts[name] for name in tops or ["d00"] * len(task.queries)]
+    top = [texts[name] for name in tops or ["d00"] * len(task.queries)]
     scores = {name: np.full(len(task.queries), 0.5) for name in METRICS} | {METRICS[0]: np.array(ndcg)}
     return ModelScores(Ranking(np.array(top)[:, None], np.zeros((len(top), 1), np.float32)), scores)
 
@@ -44,7 +46,7 @@ def test_comparisons_come_in_order_of_importance():
     assert couples == [("base", "guided"), ("unguided", "guided"), ("base", "unguided")]
     means = [one.difference.mean for one in record.comparisons]
     np.testing.assert_allclose(means, [0.55, 0.25, 0.3])
-    assert (record.data, record.source, record.metric) == ("held-out", "test", "nDCG@10")
+    assert (record.data, record.source, record.metric) == ("held-out", "my questions", "nDCG@10")
     assert (record.queries, record.documents) == (QUERIES, QUERIES)
     assert list(record.scores) == ["base", "unguided", "guided"]
     assert list(record.scores["guided"]) == list(METRICS)
@@ -65,15 +67,19 @@ def test_the_queries_that_changed_most():
     task = task_of_queries()
     before = np.full(QUERIES, 0.3)
     after = before + np.array([-0.2, 0, *np.arange(1, 10) / 20])
-    tops = [None, *["d05"] * (QUERIES - 1)]
+    tops = ["d00", *["d05"] * (QUERIES - 1)]
     models = {"base": model_of(task, before, tops), "guided": model_of(task, after)}
     record = evaluation_record("held-out", task, models)
     assert [change.query for change in record.improved] == [f"q{i:02d}" for i in range(10, 2, -1)]
     first = record.improved[0]
-    assert (first.relevant, first.top_before, first.top_after) == ("d10", "d05", "d00")
+    assert (first.relevant, first.others, first.top_before, first.top_after) == ("d10", 0, "d05", "d00")
+    assert [(one.query, one.right_before) for one in record.improved if one.right_before] == [("q05", True)]
+    assert not any(one.right_after for one in record.improved)
     np.testing.assert_allclose([first.before, first.after], [0.3, 0.75])
     (lost,) = record.worsened
-    assert (lost.query, lost.relevant, lost.top_before, lost.top_after) == ("q00", "d00", "", "d00")
+    assert (lost.query, lost.relevant, lost.top_before, lost.top_after) == ("q00", "d00", "d00", "d00")
+    assert lost.right_before
+    assert lost.right_after
     np.testing.assert_allclose([lost.before, lost.after], [0.3, 0.1])
 
 
@@ -83,6 +89,14 @@ def test_losses_are_listed_from_the_largest():
     record = evaluation_record("held-out", task, models)
     assert record.improved == []
     assert [change.query for change in record.worsened] == ["q01", "q02", "q00"]
+
+
+def test_further_positives_are_counted():
+    """Found at the top is any of them, not only the one that is shown."""
+    task = RetrievalTask.from_pairs(pairs_of([("q", "d1", []), ("q", "d2", []), ("q", "d3", ["n"])]), "x")
+    models = {"base": model_of(task, [0.1], ["n"]), "guided": model_of(task, [0.9], ["d3"])}
+    (change,) = evaluation_record("held-out", task, models).improved
+    assert (change.relevant, change.others, change.right_before, change.right_after) == ("d1", 2, False, True)
 
 
 def evaluation(data, queries, before, after, low, high, verdict):

@@ -20,7 +20,7 @@ class KnownModel(EmbeddingModel):
     vectors: dict
 
     @classmethod
-    def of(cls, vectors):
+    def of(cls, vectors) -> "KnownModel":
         return cls("known", "", None, {}, vectors)
 
     def embed(self, texts, role, on_progress=lambda count: None):
@@ -35,7 +35,7 @@ def at(*cosines):
 
 def task_and_model(rows, similarities):
     """One query direction for all queries, so that one list of similarities orders the documents."""
-    task = RetrievalTask.from_pairs(pairs_of(rows))
+    task = RetrievalTask.from_pairs(pairs_of(rows), "test")
     texts = task.pairs.texts
     vectors = {("anchor", texts[i]): (1.0, 0.0) for i in task.queries}
     for text, vector in zip(similarities, at(*similarities.values()), strict=True):
@@ -109,7 +109,7 @@ def test_a_query_with_no_document_but_itself_scores_zero():
 
 def test_roles_reach_the_model():
     """Embedded in the wrong role, 'x' as a document would be found first."""
-    task = RetrievalTask.from_pairs(pairs_of([("q", "d", []), ("x", "d", []), ("q2", "x", [])]))
+    task = RetrievalTask.from_pairs(pairs_of([("q", "d", []), ("x", "d", []), ("q2", "x", [])]), "test")
     model = KnownModel.of(
         {
             **{("anchor", text): (1, 0) for text in ("q", "x", "q2")},
@@ -127,7 +127,7 @@ def test_roles_reach_the_model():
 @given(rows_of_texts(texts=7), st.integers(0, 2**32 - 1))
 def test_ranking_and_scores_against_a_plain_version(rows, seed):
     """Every metric from its textbook formula, over rankings made by sorting."""
-    task = RetrievalTask.from_pairs(pairs_of(rows))
+    task = RetrievalTask.from_pairs(pairs_of(rows), "test")
     texts = task.pairs.texts
     random = np.random.default_rng(seed)
     vectors = random.standard_normal((2, len(texts), 3))

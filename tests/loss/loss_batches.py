@@ -1,19 +1,19 @@
 """Random batches for the loss: few distinct texts, so that many are shared, and every argument in use."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gistembed.mask import MaskPolicy
+from gistembed.mask import Block, MaskPolicy
 
 Arguments = dict[str, Any]
 
 _ROWS = (1, 2, 3, 4, 5, 7, 11, 13)
-_BLOCKS = ("ap", "aa", "pp", "an")
+_BLOCKS: tuple[Block, ...] = get_args(Block)
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,8 @@ def test_an_equal_guide_vector_alone_does_not_mask():
     )
     assert output.loss.item() == pytest.approx(math.log(2))
     assert output.metrics["mask_rate/ap"] == 0
+    # All cosines of the student are 0: a tie is no win.
+    assert output.metrics["in_batch_accuracy"] == 0
 
 
 def test_each_block_has_its_own_margin():

@@ -335,6 +335,9 @@ def _held_out() -> EvaluationRecord:
                 after=1.0,
                 top_before="Documents open in the reader. Press F for full screen.",
                 top_after="Every document has an Activity tab that lists who read it, and when.",
+                others=0,
+                right_before=False,
+                right_after=True,
             ),
             QueryChange(
                 query="Can two accounts be made one?",
@@ -343,6 +346,9 @@ def _held_out() -> EvaluationRecord:
                 after=0.631,
                 top_before="Accounts without activity are closed after two years.",
                 top_after="To leave a shared account, open Members and choose Leave.",
+                others=3,
+                right_before=False,
+                right_after=True,
             ),
             QueryChange(
                 query=SCRIPT,
@@ -351,9 +357,20 @@ def _held_out() -> EvaluationRecord:
                 after=0.5,
                 top_before=TEMPLATE,
                 top_after=MARKDOWN,
+                others=0,
+                right_before=False,
+                right_after=False,
             ),
             QueryChange(
-                query=ARABIC, relevant=EMOJI, before=0.289, after=0.431, top_before=LONG, top_after=EMOJI
+                query=ARABIC,
+                relevant=EMOJI,
+                before=0.289,
+                after=0.431,
+                top_before=LONG,
+                top_after=EMOJI,
+                others=0,
+                right_before=False,
+                right_after=True,
             ),
         ],
         worsened=[
@@ -364,6 +381,9 @@ def _held_out() -> EvaluationRecord:
                 after=0.431,
                 top_before="Schools and universities pay half.",
                 top_after="Discount codes are entered on the last page of the order.",
+                others=0,
+                right_before=True,
+                right_after=False,
             ),
         ],
     )

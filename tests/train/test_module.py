@@ -21,7 +21,7 @@ PAIRS = pairs_of(
         ("when", "when", []),
     ]
 )
-POLICY = MaskPolicy(margin=0.02)
+POLICY = MaskPolicy(margin=-0.2, contrast_anchors=False)
 
 
 @pytest.fixture(scope="module", params=["static", "bert"])

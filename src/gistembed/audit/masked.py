@@ -18,7 +18,7 @@ from gistembed.record import AuditRecord, MaskedExample
 _ROWS = 8192
 _EXAMPLES_PER_BLOCK = 8
 _CANDIDATES_PER_BATCH = 32
-_MASKED_EDGES = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+_MASKED_EDGES = [0, 1, 4, 16, 64, 256, 1024, 4096]
 
 
 def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: BatchPlan) -> AuditRecord:

@@ -4,9 +4,12 @@ from rich.table import Table
 
 from gistembed.record import EvaluationRecord, Interval
 
+# What fits an eighty-column terminal; the report has them all.
+_METRICS_SHOWN = 3
+
 
 def score_table(evaluation: EvaluationRecord) -> Table:
-    """One row for each model: every metric's mean, and the difference to ``base`` in the metric that counts.
+    """One row for each model: the means of the main metrics and the difference to ``base``.
 
     Args:
         evaluation: The models' scores on one data set.
@@ -14,11 +17,11 @@ def score_table(evaluation: EvaluationRecord) -> Table:
     table = Table(
         title=f"{evaluation.data}: {evaluation.queries:,} queries, {evaluation.documents:,} documents"
     )
-    metrics = list(next(iter(evaluation.scores.values())))
+    metrics = list(next(iter(evaluation.scores.values())))[:_METRICS_SHOWN]
     table.add_column("model")
     for metric in metrics:
         table.add_column(metric, justify="right")
-    table.add_column(f"{evaluation.metric} against base", justify="right")
+    table.add_column(f"{evaluation.metric} against base", justify="right", no_wrap=True)
     against_base = {
         comparison.challenger: comparison.difference
         for comparison in evaluation.comparisons

@@ -2,12 +2,13 @@
 
 from gistembed.evaluate.bootstrap import compare, mean_interval, verdict_of
 from gistembed.evaluate.models import ModelScores, evaluation_record
-from gistembed.evaluate.retention import retention_path
+from gistembed.evaluate.retention import RETENTION_NAME, retention_path
 from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask, rank, score
 from gistembed.evaluate.verdict import verdict_line
 
 __all__ = [
     "METRICS",
+    "RETENTION_NAME",
     "ModelScores",
     "Ranking",
     "RetrievalTask",

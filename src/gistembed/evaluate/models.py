@@ -41,7 +41,7 @@ def evaluation_record(
     improved, worsened = _changes(task, models["base"], models[tuned], metric)
     return EvaluationRecord(
         data=data,
-        source=task.pairs.source,
+        source=task.name,
         metric=metric,
         queries=len(task.queries),
         documents=len(task.documents),
@@ -66,19 +66,20 @@ def _changes(
     order = np.argsort(-difference, kind="stable")
     texts = task.pairs.texts
 
-    def top(model: ModelScores, row: int) -> str:
-        best = int(model.ranking.documents[row, 0])
-        return texts[best] if best >= 0 else ""
-
     def change(row: int) -> QueryChange:
         query = int(task.queries[row])
+        relevant = task.relations.of(query).tolist()
+        tops = [int(model.ranking.documents[row, 0]) for model in (before, after)]
         return QueryChange(
             query=texts[query],
-            relevant=texts[int(task.relations.of(query)[0])],
+            relevant=texts[relevant[0]],
+            others=len(relevant) - 1,
             before=float(before.scores[metric][row]),
             after=float(after.scores[metric][row]),
-            top_before=top(before, row),
-            top_after=top(after, row),
+            top_before=texts[tops[0]],
+            top_after=texts[tops[1]],
+            right_before=tops[0] in relevant,
+            right_after=tops[1] in relevant,
         )
 
     gained = [row for row in order[:_CHANGES_SHOWN].tolist() if difference[row] > 0]

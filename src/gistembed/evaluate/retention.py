@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+RETENTION_NAME = "general questions that come with gistembed"
+
 
 def retention_path() -> Path:
     """Pairs over everyday areas, written for this project: ``anchor`` a question, ``positive`` its answer."""

@@ -22,22 +22,29 @@ class RetrievalTask:
     """What is searched for, in what, and what counts as found.
 
     Attributes:
+        name: What the data is, in words.
         pairs: Where the texts come from.
         queries: Text ids of the distinct anchors.
         documents: Text ids of the distinct positives and negatives.
         relations: Which documents are relevant to which query.
     """
 
+    name: str
     pairs: Pairs
     queries: Int64[np.ndarray, " queries"]
     documents: Int64[np.ndarray, " documents"]
     relations: Relations
 
     @classmethod
-    def from_pairs(cls, pairs: Pairs) -> "RetrievalTask":
-        """The task that held-out pairs pose."""
+    def from_pairs(cls, pairs: Pairs, name: str) -> "RetrievalTask":
+        """The task that held-out pairs pose.
+
+        Args:
+            pairs: The pairs.
+            name: What the data is, in words.
+        """
         documents = np.unique(np.concatenate([pairs.positives, pairs.negative_ids]))
-        return cls(pairs, np.unique(pairs.anchors), documents, pairs.known_positives())
+        return cls(name, pairs, np.unique(pairs.anchors), documents, pairs.known_positives())
 
 
 @dataclass(frozen=True)
