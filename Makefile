@@ -6,13 +6,21 @@ OUT ?=
 STUDENT ?=
 GUIDE ?=
 
-.PHONY: help demo test check format clean
+.PHONY: help demo control benchmark test check format clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
 
+CHOICES = $(if $(OUT),--out $(OUT)) $(if $(STUDENT),--student $(STUDENT)) $(if $(GUIDE),--guide $(GUIDE))
+
 demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and without the guide (OUT=, STUDENT=, GUIDE=).
-	$(BIN)/python demo/run.py $(if $(OUT),--out $(OUT)) $(if $(STUDENT),--student $(STUDENT)) $(if $(GUIDE),--guide $(GUIDE))
+	$(BIN)/python demo/run.py $(CHOICES)
+
+control: $(VENV)/.installed  ## The same where false negatives are rare and the guide is not needed.
+	$(BIN)/python demo/run.py --control $(CHOICES)
+
+benchmark: $(VENV)/.installed-test  ## One training step against sentence-transformers' losses.
+	$(BIN)/python -m benchmarks.step
 
 test: $(VENV)/.installed-test  ## Run the tests.
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -94,6 +94,15 @@ def run(setting: Setting) -> list[dict[str, object]]:
         "peer MultipleNegativesRankingLoss": _peer_step(
             student, pairs, lambda model: MultipleNegativesRankingLoss(model, scale=1 / _TEMPERATURE)
         ),
+        "the same, with three blocks like ours": _peer_step(
+            student,
+            pairs,
+            lambda model: MultipleNegativesRankingLoss(
+                model,
+                scale=1 / _TEMPERATURE,
+                directions=("query_to_doc", "query_to_query", "doc_to_doc"),
+            ),
+        ),
     }
     if setting.peers:
         steps["peer GISTEmbedLoss"] = _peer_step(student, pairs, _peer_guided_loss)
@@ -175,7 +184,7 @@ def _guide_vectors(pairs: Pairs) -> tuple[GuideVectors, float]:
 def _our_step(student: EmbeddingModel, pairs: Pairs, vectors: GuideVectors | None) -> Step:
     student = EmbeddingModel(student.name, "", copy.deepcopy(student.model), student.prompts)
     loss = BatchLoss(student.model, vectors, MaskPolicy(), _TEMPERATURE)
-    optimizer = torch.optim.AdamW(student.model.parameters(), lr=2e-5)
+    optimizer = torch.optim.AdamW(student.model.parameters(), lr=2e-5, fused=True)
     collator = PairCollator(student, pairs, text_lengths(student, pairs))
 
     def step(rows: np.ndarray) -> float:
@@ -214,7 +223,7 @@ def _peer_step(
 ) -> Step:
     model = copy.deepcopy(student.model)
     loss = make_loss(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5, fused=True)
     collator = SentenceTransformerDataCollator(preprocess_fn=model.preprocess)
 
     def step(rows: np.ndarray) -> float:

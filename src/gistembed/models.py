@@ -151,17 +151,21 @@ def load_model(
         except Exception as error:
             raise UserError(f"{option} {name}: can't be loaded: {_first_line(error)}") from error
     if max_length is not None:
+        positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
+        if positions is not None and max_length > positions:
+            raise UserError(
+                f"{option} {name}: reads at most {positions} tokens; choose a maximum length up to that"
+            )
         try:
             model.max_seq_length = max_length
         except AttributeError as error:
             raise UserError(
                 f"{option} {name}: reads texts of any length; leave its maximum length out"
             ) from error
-    # In the model itself, so that they are saved with it.
-    model.prompts |= {TASKS[role]: prompt for role, prompt in (prompts or {}).items()}
-    return EmbeddingModel(
-        name, folder_identity(folder), model, {role: _own_prompt(model, role) for role in ROLES}
-    )
+    resolved = _own_prompts(model) | dict(prompts or {})
+    # In the model itself under the names that its users' code asks for, so that they are saved with it.
+    model.prompts |= {TASKS[role]: prompt for role, prompt in resolved.items()}
+    return EmbeddingModel(name, folder_identity(folder), model, resolved)
 
 
 @contextlib.contextmanager
@@ -235,11 +239,18 @@ def _refuse_pickles(folder: Path, name: str, option: str) -> None:
             )
 
 
-def _own_prompt(model: "SentenceTransformer", role: Role) -> str:
-    for prompt_name in _PROMPT_NAMES[role]:
-        if prompt_name in model.prompts:
-            return model.prompts[prompt_name] or ""
-    return model.prompts.get(model.default_prompt_name or "", "") or ""
+def _own_prompts(model: "SentenceTransformer") -> dict[Role, str]:
+    """The prompts that the model's authors gave for each role; their default prompt if they gave none.
+
+    Empty prompts don't count as given, because the library gives every model empty ones for both roles.
+    """
+    given: dict[Role, str] = {
+        role: next((prompt for name in names if (prompt := model.prompts.get(name))), "")
+        for role, names in _PROMPT_NAMES.items()
+    }
+    if any(given.values()):
+        return given
+    return dict.fromkeys(ROLES, model.prompts.get(model.default_prompt_name or "") or "")
 
 
 def _first_line(error: Exception) -> str:

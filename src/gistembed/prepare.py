@@ -166,7 +166,8 @@ def _sizes(config: RunConfig, train: Pairs) -> dict[str, Any]:
     if len(train) < 2:
         raise UserError(f"{train.source}: {len(train)} training pair; in-batch negatives need at least 2")
     batch_size = config.batch_size or min(_DEFAULT_BATCH, len(train))
-    steps = config.steps or max(1, round(config.epochs * (len(train) // batch_size)))
+    batches_per_step = config.trainer.get("gradient_accumulation_steps", 1)
+    steps = config.steps or max(1, round(config.epochs * (len(train) // batch_size) / batches_per_step))
     return {"batch_size": batch_size, "steps": steps}
 
 

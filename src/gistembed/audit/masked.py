@@ -17,7 +17,7 @@ from gistembed.record import AuditRecord, MaskedExample
 
 _ROWS = 8192
 _EXAMPLES_PER_BLOCK = 8
-_CANDIDATES_PER_BATCH = 32
+_CANDIDATES_PER_BATCH = 256
 _MASKED_EDGES = [0, 1, 4, 16, 64, 256, 1024, 4096]
 
 

@@ -30,18 +30,26 @@ def batch_ids(pairs: Pairs, relations: Relations, rows: Int64[np.ndarray, " rows
 
     Args:
         pairs: The pairs that the row numbers refer to.
-        relations: Known positives over all data, held-out pairs included.
+        relations: Known positives of these pairs.
         rows: Row numbers of the batch.
     """
-    anchors, positives = pairs.anchors[rows], pairs.positives[rows]
-    negatives = _padded([pairs.negatives(row) for row in rows.tolist()])
-    present = np.unique(np.concatenate([anchors, positives, negatives.ravel()]))
-    known = [relations.of(anchor) for anchor in anchors.tolist()]
-    return BatchIds(anchors, positives, negatives, _padded([ids[np.isin(ids, present)] for ids in known]))
+    batch = pairs.take(rows)
+    present = np.concatenate([batch.anchors, batch.positives, batch.negative_ids])
+    owners, known = relations.of_each(batch.anchors)
+    in_batch = np.isin(known, present)
+    return BatchIds(
+        anchors=batch.anchors,
+        positives=batch.positives,
+        negatives=_padded(batch.negative_rows(), batch.negative_ids, len(rows)),
+        known=_padded(owners[in_batch], known[in_batch], len(rows)),
+    )
 
 
-def _padded(lists: list[Int64[np.ndarray, " _"]]) -> Int64[np.ndarray, "rows longest"]:
-    result = np.full((len(lists), max(map(len, lists))), -1, dtype=np.int64)
-    for row, ids in enumerate(lists):
-        result[row, : len(ids)] = ids
+def _padded(
+    owners: Int64[np.ndarray, " ids"], ids: Int64[np.ndarray, " ids"], rows: int
+) -> Int64[np.ndarray, "rows longest"]:
+    """Ids in the rows that own them, from the left; owners are sorted."""
+    counts = np.bincount(owners, minlength=rows)
+    result = np.full((rows, counts.max()), -1, dtype=np.int64)
+    result[owners, np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)] = ids
     return result

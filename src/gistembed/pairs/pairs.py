@@ -29,6 +29,14 @@ class Relations:
         """The known positives of one text."""
         return self.ids[self.offsets[text_id] : self.offsets[index(text_id) + 1]]
 
+    def of_each(
+        self, text_ids: Int64[np.ndarray, " texts"]
+    ) -> tuple[Int64[np.ndarray, " found"], Int64[np.ndarray, " found"]]:
+        """The known positives of several texts, and before them the position of the text that each is of."""
+        starts = self.offsets[text_ids]
+        counts = self.offsets[text_ids + 1] - starts
+        return np.repeat(np.arange(len(text_ids)), counts), self.ids[spans(starts, counts)]
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -79,16 +87,14 @@ class Pairs:
 
     def take(self, rows: Int64[np.ndarray, " taken"]) -> "Pairs":
         """These pairs in this order, over the same texts."""
-        counts = np.diff(self.negative_offsets)[rows]
-        offsets = offsets_of(counts)
-        # Position within the pair's own negatives, shifted to where they start in this object.
-        starts = np.repeat(self.negative_offsets[rows] - offsets[:-1], counts)
+        starts = self.negative_offsets[rows]
+        counts = self.negative_offsets[rows + 1] - starts
         return replace(
             self,
             anchors=self.anchors[rows],
             positives=self.positives[rows],
-            negative_offsets=offsets,
-            negative_ids=self.negative_ids[starts + np.arange(len(starts))],
+            negative_offsets=offsets_of(counts),
+            negative_ids=self.negative_ids[spans(starts, counts)],
             places=self.places[rows],
         )
 
@@ -113,6 +119,14 @@ class Pairs:
         for ids in (self.anchors, self.positives, self.negative_ids):
             digest.update(hashes[ids].tobytes())
         return digest.hexdigest()
+
+
+def spans(
+    starts: Int64[np.ndarray, " groups"], counts: Int64[np.ndarray, " groups"]
+) -> Int64[np.ndarray, " positions"]:
+    """The positions of several runs, one after another: from each start, as many as its count."""
+    offsets = offsets_of(counts)
+    return np.repeat(starts - offsets[:-1], counts) + np.arange(offsets[-1])
 
 
 def offsets_of(counts: Int64[np.ndarray, " groups"]) -> Int64[np.ndarray, " groups+1"]:

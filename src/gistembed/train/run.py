@@ -34,16 +34,21 @@ if TYPE_CHECKING:
 _LOGGED_POINTS = 60
 _SECONDS_BETWEEN_CHECKPOINTS = 300
 
-# What this module decides itself; the user sets these by other names.
+# What this module decides itself, and what to do instead.
+_EVALUATED_APART = "the model is evaluated before and after training; leave it out"
 _RESERVED = {
-    "output_dir": "out",
-    "per_device_train_batch_size": "batch_size",
-    "num_train_epochs": "epochs",
-    "max_steps": "steps",
-    "learning_rate": "learning_rate",
-    "seed": "seed",
-    "batch_sampler": "seed",
-    "prompts": "student_prompts",
+    "output_dir": "set `out` instead",
+    "per_device_train_batch_size": "set `batch_size` instead",
+    "num_train_epochs": "set `epochs` instead",
+    "max_steps": "set `steps` instead",
+    "learning_rate": "set `learning_rate` instead",
+    "warmup_steps": "set `warmup` instead",
+    "seed": "set `seed` instead",
+    "batch_sampler": "batches follow from `batch_size` and `seed`; leave it out",
+    "prompts": "set `student_prompts` instead",
+    "eval_strategy": _EVALUATED_APART,
+    "load_best_model_at_end": _EVALUATED_APART,
+    "resume_from_checkpoint": "give --resume instead",
 }
 
 
@@ -150,7 +155,7 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
     known = {argument.name for argument in fields(SentenceTransformerTrainingArguments) if argument.init}
     for name in plan.trainer:
         if name in _RESERVED:
-            raise UserError(f"[trainer] {name}: set `{_RESERVED[name]}` instead")
+            raise UserError(f"[trainer] {name}: {_RESERVED[name]}")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
