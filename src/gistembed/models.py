@@ -12,11 +12,10 @@ import xxhash
 from jaxtyping import Float32, Int32
 
 from gistembed.errors import UserError
+from gistembed.terms import Role
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-Role = Literal["anchor", "document"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from gistembed.audit import audit_masks
 from gistembed.config import RunConfig, run_config
@@ -21,14 +21,13 @@ from gistembed.folder import RunFolder
 from gistembed.guide import GuideVectors, encode_texts, missing_texts
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.prepare import PreparedGuide, PreparedRun, load_student, prepare_run
-from gistembed.record import GuideRecord, RunRecord, Split, TrainingRecord
+from gistembed.record import GuideRecord, RunRecord, TrainingRecord
 from gistembed.report import render_card, render_report
+from gistembed.terms import DataSet, TrainedModel
 from gistembed.train import train_student
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
-
-TrainedModel = Literal["guided", "unguided"]
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,9 @@ def _train(
     return student
 
 
-def _score(run: PreparedRun, model: EmbeddingModel, name: str, console: Console) -> dict[Split, ModelScores]:
+def _score(
+    run: PreparedRun, model: EmbeddingModel, name: str, console: Console
+) -> dict[DataSet, ModelScores]:
     """One model's scores on every task."""
     texts = sum(len(task.queries) + len(task.documents) for task in run.tasks.values())
     with console.stage(f"evaluate {name}", texts) as progress:

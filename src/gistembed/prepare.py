@@ -16,9 +16,10 @@ from gistembed.errors import UserError
 from gistembed.evaluate import RETENTION_NAME, RetrievalTask, retention_path
 from gistembed.guide import GuideIdentity, GuideStore
 from gistembed.mask import MaskPolicy
-from gistembed.models import EmbeddingModel, Role, load_model
+from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, hold_out, read_pairs, without_texts
-from gistembed.record import Split, SplitRecord
+from gistembed.record import SplitRecord
+from gistembed.terms import DataSet, Role
 from gistembed.train import TrainingPlan, training_arguments
 
 _DEFAULT_BATCH = 128
@@ -59,7 +60,7 @@ class PreparedRun:
     eval_pairs: Pairs | None
     split: SplitRecord
     train: Pairs
-    tasks: Mapping[Split, RetrievalTask]
+    tasks: Mapping[DataSet, RetrievalTask]
     student: EmbeddingModel
     lengths: Int32[np.ndarray, " texts"]
     guide: PreparedGuide | None

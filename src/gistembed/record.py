@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Split = Literal["held-out", "retention"]
+from gistembed.terms import Block, DataSet, TrainedModel
+
 Status = Literal["running", "interrupted", "finished"]
 Verdict = Literal["better", "not distinguishable", "worse"]
-Block = Literal["ap", "aa", "pp", "an"]
 
 RECORD_VERSION = 1
 
@@ -182,7 +182,7 @@ class TrainingRecord(Record):
     """One training run.
 
     Attributes:
-        model: Which model of the comparison this run made: ``unguided`` or ``guided``.
+        model: Which model of the comparison this run made.
         loss: ``guided`` or ``infonce``.
         steps: Optimizer steps.
         batch_size: Rows that see each other.
@@ -192,7 +192,7 @@ class TrainingRecord(Record):
         history: Logged points in order.
     """
 
-    model: str
+    model: TrainedModel
     loss: Literal["guided", "infonce"]
     steps: int
     batch_size: int
@@ -277,7 +277,7 @@ class EvaluationRecord(Record):
         worsened: Queries that lost most from base to tuned.
     """
 
-    data: Split
+    data: DataSet
     source: str
     metric: str
     queries: int

@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from gistembed.batches import BatchIds, BatchPlan, batch_ids
 from gistembed.guide import GuideVectors
-from gistembed.mask import BLOCK_INPUTS, Block, MaskPolicy, eligible_mask, keep_mask
-from gistembed.models import Role
+from gistembed.mask import BLOCK_INPUTS, MaskPolicy, eligible_mask, keep_mask
 from gistembed.pairs import Pairs
 from gistembed.record import AuditRecord, MaskedExample
+from gistembed.terms import Block, Role
 
 _ROWS = 8192
 _EXAMPLES_PER_BLOCK = 8

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Int32, Int64
 
 from gistembed.batches.ids import batch_ids
-from gistembed.models import TASKS, EmbeddingModel, Role
+from gistembed.models import TASKS, EmbeddingModel
 from gistembed.pairs import Pairs
+from gistembed.terms import Role
 
 # Padded tokens that go through the encoder at once: enough to fill its matrix products, few enough for
 # the sorting by length to pay.

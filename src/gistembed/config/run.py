@@ -5,8 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Block = Literal["ap", "aa", "pp", "an"]
-Role = Literal["anchor", "document"]
+from gistembed.terms import Block, MarginStrategy, Role
 
 
 class RunConfig(BaseModel):
@@ -64,7 +63,7 @@ class RunConfig(BaseModel):
     warmup: float = Field(default=0.1, ge=0, lt=1)
     temperature: float = Field(default=0.01, gt=0)
     margin: float | dict[Block, float] = 0.0
-    margin_strategy: Literal["absolute", "relative"] = "absolute"
+    margin_strategy: MarginStrategy = "absolute"
     contrast_anchors: bool = True
     contrast_positives: bool = True
     holdout: float = Field(default=0.1, gt=0, lt=1)

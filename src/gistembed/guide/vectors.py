@@ -8,8 +8,9 @@ from jaxtyping import Float16, Int64
 
 from gistembed.errors import UserError
 from gistembed.guide.store import GuideStore, text_key
-from gistembed.models import TASKS, EmbeddingModel, Role
+from gistembed.models import TASKS, EmbeddingModel
 from gistembed.pairs import Texts
+from gistembed.terms import Role
 
 _COMMIT_TEXTS = 2048
 

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from jaxtyping import Float
 from torch import Tensor
 
-Block = Literal["ap", "aa", "pp", "an"]
-MarginStrategy = Literal["absolute", "relative"]
+from gistembed.terms import Block, MarginStrategy
 
 BLOCKS: tuple[Block, ...] = get_args(Block)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gistembed.guide import GuideVectors
 from gistembed.loss import guided_contrastive_loss
 from gistembed.mask import MaskPolicy
-from gistembed.models import Role
+from gistembed.terms import Role
 
 
 class BatchLoss(nn.Module):

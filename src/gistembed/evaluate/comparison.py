@@ -1,4 +1,4 @@
-"""Several models on one task: means with intervals, paired comparisons, and the queries that changed."""
+"""Several models on one data set: means with intervals, paired comparisons, and the queries that changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from jaxtyping import Float64
 
 from gistembed.evaluate.bootstrap import compare, mean_interval
 from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask
-from gistembed.record import EvaluationRecord, QueryChange, Split
+from gistembed.record import EvaluationRecord, QueryChange
+from gistembed.terms import DataSet
 
 _CHANGES_SHOWN = 8
 
@@ -22,7 +23,7 @@ class ModelScores:
 
 
 def evaluation_record(
-    data: Split,
+    data: DataSet,
     task: RetrievalTask,
     models: Mapping[str, ModelScores],
 ) -> EvaluationRecord:
