@@ -11,7 +11,7 @@ GUIDE ?=
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
 
-CHOICES = $(if $(OUT),--out $(OUT)) $(if $(STUDENT),--student $(STUDENT)) $(if $(GUIDE),--guide $(GUIDE))
+CHOICES = $(if $(OUT),--out "$(OUT)") $(if $(STUDENT),--student "$(STUDENT)") $(if $(GUIDE),--guide "$(GUIDE)")
 
 demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and without the guide (OUT=, STUDENT=, GUIDE=).
 	$(BIN)/python demo/run.py $(CHOICES)
@@ -41,14 +41,14 @@ clean:  ## Remove the environment and everything that was made.
 # torch comes first and alone: the build that is chosen for this machine is the one that stays.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

@@ -34,7 +34,7 @@ from transformers.utils import logging as transformers_logging
 from gistembed import MaskPolicy, Pairs
 from gistembed.batches import BatchPlan, PairCollator, text_lengths
 from gistembed.describe import machine, versions
-from gistembed.guide import GuideIdentity, GuideStore, GuideVectors, encode_texts
+from gistembed.guide import GuideIdentity, GuideStore, GuideVectors, encode_texts, plan_encoding
 from gistembed.models import EmbeddingModel, folder_identity, load_model
 from gistembed.pairs import read_pairs
 from gistembed.train.module import BatchLoss
@@ -173,11 +173,11 @@ def _guide() -> EmbeddingModel:
 
 def _guide_vectors(pairs: Pairs) -> tuple[GuideVectors, float]:
     guide = _guide()
-    ids = {"anchor": np.unique(pairs.anchors), "document": np.unique(pairs.positives)}
     identity = GuideIdentity(folder_identity(_GUIDE_FOLDER), guide.max_length, guide.dimensions)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        vectors = encode_texts(guide, GuideStore(Path(folder), identity), pairs.texts, ids)
+        plan = plan_encoding(guide, pairs)
+        vectors = encode_texts(guide, GuideStore(Path(folder), identity), plan, pairs)
         return vectors, time.perf_counter() - started
 
 

@@ -22,7 +22,9 @@ CACHE = Path(os.path.relpath(DEFAULT_FOLDER))
 TOPICS = CACHE / "pubmed-topics"
 DEMO = [str(TOPICS / "train.jsonl"), "--eval", str(TOPICS / "eval.jsonl")]
 CONTROL = [str(CACHE / "pubmed-abstracts" / "pairs.csv"), "--columns", "anchor=title,positive=abstract"]
-SETTINGS = "--batch-size 256 --epochs 10 --temperature 0.05 --learning-rate 5e-3 --compare-unguided"
+SETTINGS = "--batch-size 256 --epochs 10 --temperature 0.05 --compare-unguided"
+# For the packaged static student; another student has the default rate of its kind.
+LEARNING_RATE = "5e-3"
 
 
 def main() -> int:
@@ -37,9 +39,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         prepare(DEFAULT_FOLDER)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
-        return error.exit_code
+        return 2
     command = [
         "gistembed",
         "fit",
@@ -49,6 +51,7 @@ def main() -> int:
         *("--out", options.out or str(free_folder("control" if options.control else "demo"))),
         *("--store", str(CACHE / "guide-store")),
         *SETTINGS.split(),
+        *(() if options.student else ("--learning-rate", LEARNING_RATE)),
     ]
     print(f"$ {shlex.join(command)}\n", flush=True)
     # In place of this process, so that Ctrl-C and the exit code are those of the command.

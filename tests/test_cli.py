@@ -110,7 +110,7 @@ SPOILED = {
         {"--batch-size": "37"},
         "--batch-size 37: larger than the 36 training pairs",
     ),
-    "negative temperature": ({"--temperature": "-1"}, "fit: `temperature` = -1.0: "),
+    "negative temperature": ({"--temperature": "-1"}, "--temperature -1.0: input should be greater than 0"),
     "unknown column": ({"--columns": "anchor=query,positive=answer"}, "{tmp}/pairs.csv: "),
     "columns without role": ({"--columns": "query"}, "--columns"),
     "broken evaluation data": ({"--eval": "{tmp}/null.jsonl"}, "{tmp}/null.jsonl:2: "),

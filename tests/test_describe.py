@@ -41,7 +41,7 @@ def test_record_of_a_transformer(bert_folder):
         MAX_LENGTH,
     )
     assert record.prompts == {"anchor": "query: ", "document": ""}
-    assert record.truncated_share == 1 / 4
+    assert record.truncated_share == 2 / 4
 
 
 def test_record_of_a_static_model(static_folder):

@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from gistembed.files import write_whole
+from gistembed.errors import StorageError, UserError
+from gistembed.files import library_writes, storage_error, write_whole
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -71,3 +73,43 @@ def test_a_folder_in_the_place_stays(tmp_path):
     with pytest.raises(IsADirectoryError):
         write_whole(tmp_path / "file", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a/b"),
+            StorageError,
+            "a/b: No space left on device; free space, then go on with --resume",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "a"),
+            StorageError,
+            "a: Read-only file system; choose a folder that can be written",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), UserError, "a: Permission denied"),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), UserError, "here: File name too long"),
+    ],
+)
+def test_what_the_disk_refused(error, kind, line):
+    refused = storage_error(error, place="here")
+    assert (type(refused), str(refused)) == (kind, line)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file"),
+    ],
+)
+def test_libraries_that_lose_the_error_number(tmp_path, error):
+    with pytest.raises(OSError, match="No space left on device") as caught, library_writes(tmp_path):
+        raise error
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))
+
+
+def test_other_errors_of_libraries_stay_as_they_are(tmp_path):
+    with pytest.raises(RuntimeError, match="shapes"), library_writes(tmp_path):
+        raise RuntimeError("shapes do not match")

@@ -12,7 +12,7 @@ from datasets import Dataset
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
-from gistembed import fit
+from gistembed import UserError, fit
 from tests.real_text import documentation_pairs
 
 BLOCK_RATES = {"mask_rate/ap", "mask_rate/aa", "mask_rate/pp"}
@@ -193,9 +193,10 @@ def test_hard_negatives_take_part(static_folder, bert_folder, tmp_path):
 
 
 def test_tensorboard_sees_the_metrics(pairs, static_folder, bert_folder, tmp_path, monkeypatch):
+    """Its files outlive the run: they are not among the checkpoints."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
     fit(
         pairs.select(range(40)),
         str(static_folder),
@@ -207,8 +208,72 @@ def test_tensorboard_sees_the_metrics(pairs, static_folder, bert_folder, tmp_pat
         quiet=True,
         trainer={"report_to": "tensorboard"},
     )
-    events = EventAccumulator(str(tmp_path / "logs")).Reload()
+    events = EventAccumulator(str(tmp_path / "out" / "logs" / "guided")).Reload()
     assert {"train/mask_rate/ap", "train/in_batch_accuracy"} <= set(events.Tags()["scalars"])
+
+
+def test_run_that_fails_at_the_report_can_be_finished(
+    pairs, static_folder, bert_folder, tmp_path, monkeypatch
+):
+    """A run is finished when everything is there, not before; nothing is trained twice."""
+    settings = {"batch_size": 8, "steps": 2, "quiet": True, "store": tmp_path / "store"}
+    words = (pairs.select(range(40)), str(static_folder), str(bert_folder))
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "report.html")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gistembed.pipeline.render_report", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            fit(*words, out=tmp_path / "out", **settings)
+    record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert (record["status"], len(record["trainings"])) == ("failed", 1)
+    assert "train guided" in record["timings"]
+
+    def trained_again(*_, **__):
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gistembed.pipeline.train_student", trained_again)
+        result = fit(*words, out=tmp_path / "out", resume=True, **settings)
+    assert result.record.status == "finished"
+    assert result.report.is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 3}, "with steps = 2, not 3; use the same settings, or another --out"),
+        ({"temperature": 0.1}, "with temperature = 0.01, not 0.1; use the same settings, or another --out"),
+        ({"data": 1}, "with another pairs; go on with the same, or choose another --out"),
+        ({"guide": 1}, "with guide = {guide!r}, not {static!r}; use the same settings, or another --out"),
+    ],
+)
+def test_resume_goes_on_with_the_very_same_run_only(
+    pairs, static_folder, bert_folder, tmp_path, monkeypatch, change, message
+):
+    settings = {"batch_size": 8, "steps": 2, "quiet": True, "store": tmp_path / "store"}
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gistembed.pipeline.train_student", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit(
+                pairs.select(range(40)),
+                str(static_folder),
+                str(bert_folder),
+                out=tmp_path / "out",
+                **settings,
+            )
+    settings |= {name: value for name, value in change.items() if name not in ("data", "guide")}
+    data = pairs.select(range(1, 41) if "data" in change else range(40))
+    guide = static_folder if "guide" in change else bert_folder
+    with pytest.raises(UserError) as raised:
+        fit(data, str(static_folder), str(guide), out=tmp_path / "out", resume=True, **settings)
+    expected = message.format(guide=str(bert_folder), static=str(static_folder))
+    assert str(raised.value) == f"--resume: the run in {tmp_path / 'out'} was begun {expected}"
 
 
 def test_interrupted_run_goes_on_where_it_stopped(finished, static_folder, bert_folder, tmp_path):
@@ -237,7 +302,10 @@ def test_interrupted_run_goes_on_where_it_stopped(finished, static_folder, bert_
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, ""), err
-    assert err.splitlines()[-1].startswith("gistembed: interrupted; go on with: gistembed fit ")
+    hint = f"gistembed: interrupted; go on with: {sys.executable} -m gistembed fit "
+    assert err.splitlines()[-1].startswith(hint)
+    assert err.splitlines()[-1].endswith(" --resume")
+    assert "stopping after this step; once more stops at once" in err
     assert json.loads(record.read_text(encoding="utf-8"))["status"] == "interrupted"
 
     refused = subprocess.run(command("cut"), capture_output=True, text=True, check=False)

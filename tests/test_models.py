@@ -70,6 +70,22 @@ def test_facts_of_a_static_model(static):
     assert static.token_lengths(["any"]) is None
 
 
+def test_a_path_is_as_good_as_a_name(static_folder):
+    model = load_model(static_folder, option="--guide")
+    assert model.name == str(static_folder)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(24, 24), (999_999, 999_999), (1_000_000, None), (int(1e30), None)]
+)
+def test_a_limit_that_no_text_reaches_is_none(bert_folder, limit, expected):
+    """Such a model pads all the same, so its texts still have lengths."""
+    model = load_model(bert_folder, option="--student")
+    model.model.tokenizer.model_max_length = limit
+    assert model.max_length == expected
+    assert model.token_lengths(["a " * 100, ""]).tolist() == [102, 2]
+
+
 @pytest.mark.parametrize(
     ("own", "default", "overrides", "expected"),
     [
@@ -269,6 +285,34 @@ def test_pickled_weights(static_copy):
         f"--guide {static_copy}: its weights are a pickle (pytorch_model.bin), which can run code; "
         "convert them to safetensors first"
     )
+
+
+def test_pickled_weights_in_parts(bert_folder, tmp_path):
+    copy = Path(shutil.copytree(bert_folder, tmp_path / "copy"))
+    (copy / "model.safetensors").unlink()
+    for part in (1, 2):
+        (copy / f"pytorch_model-0000{part}-of-00002.bin").write_bytes(b"")
+    assert "its weights are a pickle (pytorch_model-00001-of-00002.bin)" in refusal(copy)
+
+
+def test_a_transformer_is_never_read_from_a_pickle(bert_folder, tmp_path):
+    """Any safetensors file beside the pickle, but none that is the model's."""
+    copy = Path(shutil.copytree(bert_folder, tmp_path / "copy"))
+    (copy / "model.safetensors").rename(copy / "other.safetensors")
+    torch.save(
+        load_model(bert_folder, option="--guide").model[0].auto_model.state_dict(), copy / "pytorch_model.bin"
+    )
+    assert refusal(copy).startswith(f"--guide {copy}: can't be loaded: Error no file named model.safetensors")
+
+
+def test_safe_weights_in_parts(bert_folder, tmp_path):
+    whole = load_model(bert_folder, option="--guide")
+    copy = Path(shutil.copytree(bert_folder, tmp_path / "copy"))
+    (copy / "model.safetensors").unlink()
+    whole.model[0].auto_model.save_pretrained(copy, max_shard_size="20KB")
+    assert len(list(copy.glob("model-*.safetensors"))) > 1
+    parts = load_model(copy, option="--guide")
+    np.testing.assert_array_equal(parts.embed(["a text"], "anchor"), whole.embed(["a text"], "anchor"))
 
 
 def test_pickled_weights_of_a_later_module(static_copy):

@@ -1,9 +1,15 @@
-"""Write a file so that it is there whole or not at all."""
+"""Write files whole or not at all, and say in one line what the disk refused."""
 
 import contextlib
+import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+from gistembed.errors import StorageError, UserError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -28,3 +34,43 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def storage_error(error: OSError, *, place: str = "") -> UserError:
+    """What a refusal of the operating system means for the user; a full disk has an exit code of its own.
+
+    Args:
+        error: The refusal.
+        place: The file or folder it is about, where the error doesn't know it.
+    """
+    where = os.fsdecode(error.filename) if error.filename is not None else place
+    line = f"{where}: {error.strerror}" if where else str(error.strerror or error)
+    if error.errno in _NO_SPACE:
+        return StorageError(f"{line}; free space, then go on with --resume")
+    if error.errno == errno.EROFS:
+        return StorageError(f"{line}; choose a folder that can be written")
+    return UserError(line)
+
+
+@contextlib.contextmanager
+def library_writes(place: Path) -> Iterator[None]:
+    """Turn what libraries raise when the disk refuses into the operating system's own error.
+
+    Args:
+        place: The folder that is written to.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        # safetensors and torch.save lose the error number; the text is all there is to go by.
+        if "os error 28" in str(error) or "PytorchStreamWriter failed" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
+        raise

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gistembed.errors import UserError
-from gistembed.files import write_whole
+from gistembed.files import library_writes, write_whole
 from gistembed.models import EmbeddingModel, no_progress_bars
 from gistembed.record import RunRecord
 
@@ -69,6 +69,10 @@ class RunFolder:
         """Where unfinished training is kept; gone when the run is finished."""
         return self.path / "checkpoints"
 
+    def logs(self, name: str) -> Path:
+        """Where TensorBoard finds what a training run logged, if it was asked to log."""
+        return self.path / "logs" / name
+
     def model(self, name: str) -> Path:
         """The folder of a trained model."""
         return self.path / name
@@ -76,14 +80,14 @@ class RunFolder:
     def write_record(self, record: RunRecord) -> None:
         """Write ``run.json``, whole."""
         self.path.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        content = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
         write_whole(self.record_path, content.encode())
 
     def save_model(self, model: EmbeddingModel, name: str) -> None:
         """Save a trained model as a plain sentence-transformers folder, there whole or not at all."""
         partial = self.path / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        with no_progress_bars():
+        with no_progress_bars(), library_writes(partial):
             model.model.save_pretrained(str(partial), create_model_card=False)
         # A run that stopped between saving and noting it down left the same model here.
         shutil.rmtree(self.model(name), ignore_errors=True)

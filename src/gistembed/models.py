@@ -1,6 +1,7 @@
 """Load a sentence-transformers model safely, say exactly which one it is, and embed texts by role."""
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py"}
 _DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.py"]
 _DOWNLOAD_IGNORED = ["onnx/*", "openvino/*"]
 _EMBED_BLOCK = 1024
+# Tokenizers without a limit say so by a number that no text reaches: infinity, 1e30 or the like.
+_NO_LIMIT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class EmbeddingModel:
     def max_length(self) -> int | None:
         """Longest input in tokens; None if there is no limit."""
         limit = self.model.max_seq_length
-        return None if limit is None or limit == float("inf") else int(limit)
+        return None if limit is None or limit >= _NO_LIMIT else int(limit)
 
     @property
     def roles_share_vectors(self) -> bool:
@@ -107,20 +110,26 @@ class EmbeddingModel:
         return result
 
     def token_lengths(self, texts: Sequence[str]) -> Int32[np.ndarray, " texts"] | None:
-        """Tokens of each text with special tokens, nothing cut off; None for a model without limit."""
-        if self.max_length is None:
+        """Tokens of each text with special tokens, nothing cut off; None for a model that pads no texts.
+
+        The prompts are left out.
+        """
+        from transformers import PreTrainedTokenizerBase
+
+        tokenizer = self.model.tokenizer
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
             return None
         lengths: list[int] = []
         for start in range(0, len(texts), _EMBED_BLOCK):
             block = list(texts[start : start + _EMBED_BLOCK])
-            lengths += self.model.tokenizer(
-                block, truncation=False, padding=False, return_length=True, verbose=False
-            )["length"]
+            lengths += tokenizer(block, truncation=False, padding=False, return_length=True, verbose=False)[
+                "length"
+            ]
         return np.array(lengths, dtype=np.int32)
 
 
 def load_model(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     option: str,
     prompts: Mapping[Role, str] | None = None,
@@ -137,6 +146,7 @@ def load_model(
     Raises:
         UserError: If there is no such model, or it can't be loaded.
     """
+    name = os.fspath(name)
     folder = resolve_folder(name, option=option)
     import torch
     from sentence_transformers import SentenceTransformer
@@ -144,7 +154,9 @@ def load_model(
     with no_progress_bars():
         try:
             model = SentenceTransformer(
-                str(folder), trust_remote_code=False, model_kwargs={"dtype": torch.float32}
+                str(folder),
+                trust_remote_code=False,
+                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
             )
         # Libraries raise almost anything for a damaged folder; for the user it is all one mistake.
         except Exception as error:
@@ -230,7 +242,7 @@ def _download(name: str, option: str) -> Path:
 
 
 def _refuse_pickles(folder: Path, name: str, option: str) -> None:
-    for weights in sorted(folder.rglob("pytorch_model.bin")):
+    for weights in sorted(folder.rglob("pytorch_model*.bin")):
         if not any(weights.parent.glob("*.safetensors")):
             raise UserError(
                 f"{option} {name}: its weights are a pickle ({weights.relative_to(folder)}), which can run "

@@ -1,26 +1,30 @@
 """The whole way: from pairs to a better embedding model, with proof."""
 
-import dataclasses
+import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gistembed.audit import audit_masks
 from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
-from gistembed.describe import data_record, machine, model_record, versions
+from gistembed.describe import model_record
 from gistembed.errors import UserError
 from gistembed.evaluate import ModelScores, evaluation_record, rank, score, verdict_line
 from gistembed.files import write_whole
 from gistembed.folder import RunFolder
-from gistembed.guide import GuideVectors, encode_texts, missing_texts
+from gistembed.guide import GuideVectors, encode_texts
+from gistembed.journal import Journal, first_record
 from gistembed.models import EmbeddingModel, load_model
-from gistembed.prepare import PreparedGuide, PreparedRun, load_student, prepare_run
+from gistembed.prepare import (
+    PreparedGuide,
+    PreparedRun,
+    load_student,
+    negatives_per_row,
+    plan_lines,
+    prepare_run,
+)
 from gistembed.record import GuideRecord, RunRecord, TrainingRecord
 from gistembed.report import render_card, render_report
 from gistembed.terms import DataSet, TrainedModel
@@ -49,8 +53,8 @@ class FitResult:
 
 def fit(
     data: "str | os.PathLike[str] | Dataset | DatasetDict",
-    student: str,
-    guide: str | None = None,
+    student: "str | os.PathLike[str]",
+    guide: "str | os.PathLike[str] | None" = None,
     *,
     out: "str | os.PathLike[str]",
     resume: bool = False,
@@ -69,99 +73,102 @@ def fit(
         settings: Further settings of `gistembed.config.RunConfig`, by name.
 
     Raises:
-        UserError: If data, models or settings are not as they should be; nothing is written then.
+        UserError: If data, models or settings are not as they should be; nothing is written then. Also if
+            training stops because of them; what is done so far is kept then.
         KeyboardInterrupt: If the user interrupts; what is done so far is kept, and ``resume`` goes on.
     """
-    config = run_config(
-        settings | {"data": data, "student": student, "guide": guide, "out": Path(out)}, source="fit"
-    )
+    given = {"data": data, "student": student, "guide": guide, "out": Path(out)}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    config = run_config(settings, source="fit")
     return run_fit(config, Console(quiet=quiet), resume=resume)
 
 
 def run_fit(config: RunConfig, console: Console, *, resume: bool = False) -> FitResult:
     """`fit` for a configuration that is checked already."""
-    folder = RunFolder(config.out, resume=resume)
-    run = prepare_run(config, console)
-    if resume and folder.unfinished is None:
-        console.say(f"{config.out}: nothing to resume; starting from the beginning")
+    folder, run, record = _ready(config, console, resume=resume)
     console.say(plan_lines(run))
-    journal = _Journal(folder, _first_record(run, folder.unfinished))
+    journal = Journal(folder, record)
     try:
         return _go(run, folder, journal, console)
     except KeyboardInterrupt:
         journal.add(status="interrupted")
         raise
+    except (UserError, OSError):
+        # A full disk refuses this line too; the record on it still says that the run is not finished.
+        with contextlib.suppress(OSError):
+            journal.add(status="failed")
+        raise
 
 
-def plan_lines(run: PreparedRun) -> str:
-    """What a run is going to do, for a person to check."""
-    plan, split = run.plan, run.split
-    lines = [
-        f"training on {split.train_pairs:,} pairs; {split.held_out_pairs:,} held out; "
-        f"{split.dropped_pairs:,} left out because they share a text with those",
-        f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
-    ]
-    if run.guide is not None:
-        missing = missing_texts(run.guide.model, run.guide.store, run.pairs.texts, run.guide.ids)
-        lines.append(
-            f"guide {run.guide.model.name}: {missing:,} texts to encode; "
-            f"vectors are kept in {run.guide.store.folder}"
-        )
-    lines.append(
-        f"{plan.steps:,} steps of {plan.batches.batch_size:,} pairs; "
-        f"{_negatives_per_row(run):,} negatives for each query before the mask"
-    )
-    return "\n".join(lines)
+def plan_fit(config: RunConfig, console: Console, *, resume: bool = False) -> str:
+    """Check everything that `run_fit` checks and say what it would do; nothing is written."""
+    _, run, _ = _ready(config, console, resume=resume)
+    return plan_lines(run)
 
 
-def _go(run: PreparedRun, folder: RunFolder, journal: "_Journal", console: Console) -> FitResult:
+def _ready(config: RunConfig, console: Console, *, resume: bool) -> tuple[RunFolder, PreparedRun, RunRecord]:
+    folder = RunFolder(config.out, resume=resume)
+    run = prepare_run(config, console)
+    if resume and folder.unfinished is None:
+        console.say(f"{config.out}: nothing to resume; starting from the beginning")
+    return folder, run, first_record(run, folder.unfinished)
+
+
+def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console) -> FitResult:
     """All stages in order; each adds what it found to the journal."""
     vectors = None
     if run.guide is not None:
         vectors = _encode(run, run.guide, journal, console)
         with journal.timed("audit"):
-            journal.add(audit=audit_masks(run.train, vectors, run.plan.policy, run.plan.batches))
-    with journal.timed("evaluate base"):
-        scores = {"base": _score(run, run.student, "base", console)}
+            audit = audit_masks(run.train, vectors, run.plan.policy, run.plan.batches)
+        journal.add(audit=audit)
+    scores = {"base": _score(run, run.student, "base", journal, console)}
     names: list[TrainedModel] = ["guided"] if run.guide is not None else ["unguided"]
     if run.guide is not None and run.config.compare_unguided:
         names.insert(0, "unguided")
     for name in names:
         # The model that the run is about goes by the plain name; the one it is compared with by its own.
         place = "model" if name == names[-1] else name
-        student = _train(run, name, place, vectors, folder, journal, console)
-        with journal.timed(f"evaluate {name}"):
-            scores[name] = _score(run, student, name, console)
+        if any(training.model == name for training in journal.record.trainings):
+            console.say(f"{name}: trained already")
+        else:
+            _train(run, name, place, vectors, folder, journal, console)
+        # What is scored is what was saved, read back as its users will.
+        saved = load_model(folder.model(place), option="--out")
+        scores[name] = _score(run, saved, name, journal, console)
     evaluations = [
         evaluation_record(data, task, {name: tasks[data] for name, tasks in scores.items()})
         for data, task in run.tasks.items()
     ]
     verdict = verdict_line(evaluations)
-    journal.add(evaluations=evaluations, verdict=verdict, status="finished", timings=journal.timings)
-    write_whole(folder.model("model") / "README.md", render_card(journal.record).encode())
-    write_whole(folder.report, render_report(journal.record).encode())
+    changes = {"evaluations": evaluations, "verdict": verdict, "status": "finished"}
+    finished = journal.record.model_copy(update=changes)
+    write_whole(folder.model("model") / "README.md", render_card(finished).encode())
+    write_whole(folder.report, render_report(finished).encode())
+    # Last, so that a run that calls itself finished has everything.
+    journal.add(**changes)
     folder.finish()
     return FitResult(folder.model("model"), folder.report, verdict, journal.record)
 
 
-def _encode(run: PreparedRun, guide: PreparedGuide, journal: "_Journal", console: Console) -> GuideVectors:
-    missing = missing_texts(guide.model, guide.store, run.pairs.texts, guide.ids)
+def _encode(run: PreparedRun, guide: PreparedGuide, journal: Journal, console: Console) -> GuideVectors:
+    stage = "encode with the guide"
+    missing = guide.plan.missing(guide.store)
     for path in guide.store.summary().damaged:
-        console.warn(f"{path}: damaged, not used; its texts are encoded again")
-    with (
-        journal.timed("encode with the guide") as seconds,
-        console.stage("encode with the guide", missing) as progress,
-    ):
-        vectors = encode_texts(guide.model, guide.store, run.pairs.texts, guide.ids, progress)
+        console.warn(f"{path}: damaged, not used; its texts are encoded again, and the file can be deleted")
+    with journal.timed(stage), console.stage(stage, missing) as progress:
+        vectors = encode_texts(guide.model, guide.store, guide.plan, run.train, progress)
     journal.add(
         guide=GuideRecord(
             model=model_record(guide.model, guide.lengths),
             store=str(guide.store.folder),
             texts=len(vectors.matrix),
             encoded=missing,
-            seconds=seconds(),
+            seconds=journal.seconds(stage),
         )
     )
+    # Training needs the vectors only; an accelerator's memory is for the student.
+    guide.model.model.cpu()
     return vectors
 
 
@@ -171,18 +178,14 @@ def _train(
     place: str,
     vectors: GuideVectors | None,
     folder: RunFolder,
-    journal: "_Journal",
+    journal: Journal,
     console: Console,
-) -> EmbeddingModel:
-    """A trained student, saved; read back if an earlier attempt at this run has trained it already."""
-    if any(training.model == name for training in journal.record.trainings):
-        console.say(f"{name}: trained already")
-        return dataclasses.replace(
-            run.student, model=load_model(str(folder.model(place)), option="--resume").model
-        )
+) -> None:
+    """Train a fresh copy of the student and save it."""
+    stage = f"train {name}"
     student = load_student(run.config)
     plan = run.plan
-    with console.stage(f"train {name}", plan.steps) as progress:
+    with journal.timed(stage), console.stage(stage, plan.steps) as progress:
         done = 0
 
         def on_step(step: int) -> None:
@@ -197,10 +200,11 @@ def _train(
             plan,
             lengths=run.lengths,
             checkpoints=folder.checkpoints / name,
+            logs=folder.logs(name),
             resume=folder.unfinished is not None,
             on_step=on_step,
+            on_interrupt=lambda: console.say("stopping after this step; once more stops at once"),
         )
-    journal.timings[f"train {name}"] = journal.timings.get(f"train {name}", 0.0) + outcome.seconds
     if not outcome.finished:
         raise KeyboardInterrupt
     folder.save_model(student, place)
@@ -209,89 +213,24 @@ def _train(
         loss="guided" if name == "guided" else "infonce",
         steps=outcome.steps,
         batch_size=plan.batches.batch_size,
-        negatives_per_row=_negatives_per_row(run),
-        seconds=outcome.seconds,
-        pairs_per_second=outcome.steps_here * plan.batches.batch_size / max(outcome.seconds, 1e-9),
+        negatives_per_row=negatives_per_row(run),
+        seconds=journal.seconds(stage),
+        pairs_per_second=outcome.pairs_per_second,
         history=outcome.history,
     )
     journal.add(trainings=[*journal.record.trainings, training])
-    return student
+    if outcome.interrupted:
+        raise KeyboardInterrupt
 
 
 def _score(
-    run: PreparedRun, model: EmbeddingModel, name: str, console: Console
+    run: PreparedRun, model: EmbeddingModel, name: str, journal: Journal, console: Console
 ) -> dict[DataSet, ModelScores]:
     """One model's scores on every task."""
+    stage = f"evaluate {name}"
     texts = sum(len(task.queries) + len(task.documents) for task in run.tasks.values())
-    with console.stage(f"evaluate {name}", texts) as progress:
+    with journal.timed(stage), console.stage(stage, texts) as progress:
         rankings = {data: rank(model, task, progress) for data, task in run.tasks.items()}
-    return {
-        data: ModelScores(rankings[data], score(task, rankings[data])) for data, task in run.tasks.items()
-    }
-
-
-def _negatives_per_row(run: PreparedRun) -> int:
-    """Candidates in a row's softmax besides its positive, before anything is excluded."""
-    size = run.plan.batches.batch_size
-    blocks = run.plan.policy.blocks(negatives=False)
-    hard = round(size * len(run.train.negative_ids) / len(run.train))
-    return len(blocks) * (size - 1) + hard
-
-
-def _first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
-    """The record before the first stage: a new one, or the unfinished one if it is of this very run."""
-    config = run.config.model_dump(mode="json", exclude={"data", "eval", "retention"})
-    config |= {
-        "data": run.pairs.source,
-        "eval": run.eval_pairs.source if run.eval_pairs is not None else None,
-        "retention": run.tasks["retention"].pairs.source if run.config.retention is not None else None,
-    }
-    record = RunRecord(
-        status="running",
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        config=config,
-        versions=versions(),
-        machine=machine(),
-        train_data=data_record(run.pairs),
-        eval_data=data_record(run.eval_pairs) if run.eval_pairs is not None else None,
-        split=run.split,
-        student=model_record(run.student, run.lengths),
-        warnings=run.warnings,
-    )
-    if unfinished is None:
-        return record
-    begun = f"--resume: the run in {run.config.out} was begun"
-    for name, value in config.items():
-        before = unfinished.config.get(name)
-        if before != value and name != "out":
-            raise UserError(
-                f"{begun} with {name} = {before!r}, not {value!r}; use the same settings, or another --out"
-            )
-    if unfinished.train_data.digest != record.train_data.digest:
-        raise UserError(f"{begun} with other pairs in {run.pairs.source}; choose another --out")
-    if unfinished.student.identity != record.student.identity:
-        raise UserError(f"{begun} with another model in {run.student.name}; choose another --out")
-    return unfinished.model_copy(update={"status": "running"})
-
-
-class _Journal:
-    """The record of the run so far; every change is on disk before the next stage begins."""
-
-    def __init__(self, folder: RunFolder, record: RunRecord) -> None:
-        self.record = record
-        self.timings = dict(record.timings)
-        self._folder = folder
-        folder.write_record(record)
-
-    def add(self, **changes: object) -> None:
-        self.record = self.record.model_copy(update=changes)
-        self._folder.write_record(self.record)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[Callable[[], float]]:
-        """Add the time of a stage; yields a function that tells the seconds so far."""
-        started = time.perf_counter()
-        try:
-            yield lambda: time.perf_counter() - started
-        finally:
-            self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - started
+        return {
+            data: ModelScores(rankings[data], score(task, rankings[data])) for data, task in run.tasks.items()
+        }

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, before anything is written: data, split, models and sizes of a run."""
+"""What a run needs before anything is written: its data, split, models and sizes, read and checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32
 from platformdirs import user_cache_path
 
 from gistembed.batches import BatchPlan, text_lengths
 from gistembed.config import RunConfig
 from gistembed.console import Console
 from gistembed.errors import UserError
-from gistembed.evaluate import RETENTION_NAME, RetrievalTask, retention_path
-from gistembed.guide import GuideIdentity, GuideStore
+from gistembed.evaluate import FEWEST_QUERIES, RETENTION_NAME, RetrievalTask, retention_path
+from gistembed.guide import EncodingPlan, GuideIdentity, GuideStore, plan_encoding
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, hold_out, read_pairs, without_texts
 from gistembed.record import SplitRecord
-from gistembed.terms import DataSet, Role
+from gistembed.terms import DataSet
 from gistembed.train import TrainingPlan, training_arguments
 
 _DEFAULT_BATCH = 128
@@ -33,7 +33,7 @@ class PreparedGuide:
 
     model: EmbeddingModel
     store: GuideStore
-    ids: Mapping[Role, Int64[np.ndarray, " _"]]
+    plan: EncodingPlan
     lengths: Int32[np.ndarray, " texts"]
 
 
@@ -81,6 +81,12 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     console.say(_columns_line(pairs))
     train, held_out, eval_pairs, split = _split(config, pairs)
     retention = read_pairs(retention_path() if config.retention is None else config.retention)
+    held_out_task = RetrievalTask.from_pairs(held_out, held_out.source)
+    if len(held_out_task.queries) < FEWEST_QUERIES:
+        warnings.append(
+            f"{len(held_out_task.queries)} held-out queries are too few for a verdict; give more with --eval"
+        )
+        console.warn(warnings[-1])
     sizes = _sizes(config, train)
     student = load_student(config)
     rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
@@ -96,7 +102,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         split=split,
         train=train,
         tasks={
-            "held-out": RetrievalTask.from_pairs(held_out, held_out.source),
+            "held-out": held_out_task,
             "retention": RetrievalTask.from_pairs(
                 retention, RETENTION_NAME if config.retention is None else retention.source
             ),
@@ -117,6 +123,34 @@ def load_student(config: RunConfig) -> EmbeddingModel:
         prompts=config.student_prompts,
         max_length=config.student_max_length,
     )
+
+
+def plan_lines(run: PreparedRun) -> str:
+    """What a run is going to do, for a person to check."""
+    plan, split = run.plan, run.split
+    lines = [
+        f"training on {split.train_pairs:,} pairs; {split.held_out_pairs:,} held out; "
+        f"{split.dropped_pairs:,} left out because they share a text with those",
+        f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
+    ]
+    if run.guide is not None:
+        lines.append(
+            f"guide {run.guide.model.name}: {run.guide.plan.missing(run.guide.store):,} texts to encode; "
+            f"vectors are kept in {run.guide.store.folder}"
+        )
+    lines.append(
+        f"{plan.steps:,} steps of {plan.batches.batch_size:,} pairs; "
+        f"{negatives_per_row(run):,} negatives for each query before the mask"
+    )
+    return "\n".join(lines)
+
+
+def negatives_per_row(run: PreparedRun) -> int:
+    """Candidates in a row's softmax besides its positive, before anything is excluded."""
+    size = run.plan.batches.batch_size
+    blocks = run.plan.policy.blocks(negatives=False)
+    hard = round(size * len(run.train.negative_ids) / len(run.train))
+    return len(blocks) * (size - 1) + hard
 
 
 def _columns_line(pairs: Pairs) -> str:
@@ -140,7 +174,7 @@ def _split(config: RunConfig, pairs: Pairs) -> tuple[Pairs, Pairs, Pairs | None,
             largest_component=split.largest,
         )
         return pairs.take(split.train), pairs.take(split.held_out), None, record
-    given = read_pairs(config.eval, texts=pairs.texts)
+    given = read_pairs(config.eval, columns=config.columns, texts=pairs.texts)
     kept = without_texts(pairs, given.text_ids())
     if not len(kept):
         raise UserError(
@@ -179,11 +213,11 @@ def _prepare_guide(config: RunConfig, train: Pairs) -> PreparedGuide:
     )
     root = config.store or user_cache_path("gistembed") / "guide"
     identity = GuideIdentity(model.identity, model.max_length, model.dimensions)
-    ids: dict[Role, Int64[np.ndarray, " _"]] = {
-        "anchor": np.unique(train.anchors),
-        "document": np.unique(np.concatenate([train.positives, train.negative_ids])),
-    }
-    return PreparedGuide(model, GuideStore(Path(root), identity), ids, text_lengths(model, train))
+    store = GuideStore(Path(root), identity)
+    plan = plan_encoding(model, train)
+    if plan.missing(store):
+        store.check_writable()
+    return PreparedGuide(model, store, plan, text_lengths(model, train))
 
 
 def _training_plan(config: RunConfig, pairs: int) -> TrainingPlan:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gistembed.terms import Block, DataSet, TrainedModel
 
-Status = Literal["running", "interrupted", "finished"]
+Status = Literal["running", "interrupted", "failed", "finished"]
 Verdict = Literal["better", "not distinguishable", "worse"]
 
 RECORD_VERSION = 1
@@ -219,7 +219,8 @@ class Comparison(Record):
         metric: Name of the metric.
         difference: Mean difference over queries with its paired-bootstrap interval.
         confidence: Confidence level of that interval.
-        verdict: ``better`` if the interval lies above 0, ``worse`` if below, else ``not distinguishable``.
+        verdict: ``better`` if the interval lies above 0, ``worse`` if below, else ``not distinguishable``;
+            that too for too few queries.
         wins: Queries where the challenger scores higher.
         losses: Queries where it scores lower.
         ties: Queries with equal scores.
@@ -293,9 +294,10 @@ class RunRecord(Record):
 
     Attributes:
         version: Version of this record's layout.
-        status: ``running``, ``interrupted`` or ``finished``.
+        status: ``running``, ``interrupted``, ``failed`` or ``finished``.
         started: Start of the run, ISO 8601 with time zone.
         config: The resolved configuration, every default filled in.
+        inputs: Digest of everything that went in, by name: pairs, evaluation pairs, models.
         versions: Versions of Python and of the libraries that the result depends on.
         machine: Processor, cores, accelerator: what the timings were measured on.
         train_data: The pairs that were read.
@@ -315,6 +317,7 @@ class RunRecord(Record):
     status: Status
     started: str
     config: dict[str, Any]
+    inputs: dict[str, str]
     versions: dict[str, str]
     machine: dict[str, str]
     train_data: DataRecord

@@ -11,7 +11,7 @@ from gistembed.audit import audit_masks
 from gistembed.batches import BatchPlan, batch_ids
 from gistembed.guide import GuideVectors
 from gistembed.loss import guided_contrastive_loss
-from gistembed.mask import MaskPolicy
+from gistembed.mask import MaskPolicy, keep_mask
 
 # In the plane, by angle in degrees; the guide cosine of two texts is the cosine of the angle between them.
 ANGLES = {"a0": 0, "p0": 40, "a1": 30, "p1": 59, "a2": 180, "p2": 190, "n0": 10, "n2": 80}
@@ -128,6 +128,75 @@ def test_only_so_many_rows_are_looked_at(monkeypatch):
     angles = {text: number for number, text in enumerate(text for row in rows for text in row[:2])}
     record = audit_of(rows, angles, batch_size=2)
     assert (record.batches, record.rows) == (2, 4)
+
+
+def random_guide(pairs, seed, dimensions=16):
+    vectors = np.random.default_rng(seed).standard_normal((len(pairs.texts), dimensions))
+    every = np.arange(len(pairs.texts))
+    return GuideVectors(vectors.astype(np.float16), {"anchor": every, "document": every})
+
+
+def test_of_one_larger_batch_the_first_rows_are_looked_at(monkeypatch):
+    """Five of twelve rows, each against all twelve positives, not against the five."""
+    monkeypatch.setattr("gistembed.audit.masked._ROWS", 5)
+    monkeypatch.setattr("gistembed.audit.masked._CHUNK_ROWS", 2)
+    pairs = pairs_of([(f"a{i}", f"p{i}", []) for i in range(12)])
+    guide, plan = random_guide(pairs, seed=0), BatchPlan(12, 12, seed=0)
+    record = audit_masks(pairs, guide, MaskPolicy(contrast_anchors=False, contrast_positives=False), plan)
+    rows = plan.epoch(0)[0]
+    anchors, positives = (
+        x / np.linalg.norm(x, axis=1, keepdims=True)
+        for x in (guide.matrix[ids[rows]].astype(np.float64) for ids in (pairs.anchors, pairs.positives))
+    )
+    scores = (anchors @ positives.T)[:5]
+    masked = (scores > np.diagonal(scores)[:, None]).sum(axis=1)
+    assert (record.batches, record.rows, sum(record.rows_by_masked)) == (1, 5, 5)
+    assert record.known_rate == {"ap": pytest.approx(5 / 60)}
+    assert record.mask_rate == {"ap": pytest.approx(masked.sum() / 55)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows_of_texts(texts=9, max_size=10), st.integers(0, 99), st.integers(1, 12))
+def test_chunks_do_not_show(rows, seed, chunk_rows):
+    """Whatever the rows that are scored at a time, the record is that of the batch as a whole."""
+    pairs = pairs_of(rows * 2)
+    guide, plan = random_guide(pairs, seed), BatchPlan(len(pairs), len(pairs), seed=0)
+    whole = audit_masks(pairs, guide, MaskPolicy(), plan)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gistembed.audit.masked._CHUNK_ROWS", chunk_rows)
+        chunked = audit_masks(pairs, guide, MaskPolicy(), plan)
+    assert chunked.mask_rate == whole.mask_rate
+    assert chunked.known_rate == whole.known_rate
+    assert (chunked.rows_by_masked, chunked.masked_edges) == (whole.rows_by_masked, whole.masked_edges)
+    # Of equal similarities either text may be shown, and then others after it; the first is as similar.
+    for name in ("examples", "kept_examples"):
+        first, expected = (
+            {e.block: e.guide_candidate for e in reversed(getattr(record, name))}
+            for record in (chunked, whole)
+        )
+        assert first == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "shapes"),
+    [
+        (0, [(512, 1000)] * 3 + [(488, 1000)] * 3),
+        # At most a million scores: 333 rows of 3,000 hard negatives.
+        (3, ([(333, 1000)] * 3 + [(333, 3000)]) * 3 + [(1, 1000)] * 3 + [(1, 3000)]),
+    ],
+)
+def test_the_scores_held_at_a_time_are_few_however_large_the_batch(monkeypatch, negatives, shapes):
+    seen_shapes = []
+
+    def watch(eligible, similarities, thresholds, margin):
+        seen_shapes.append(tuple(similarities.shape))
+        return keep_mask(eligible, similarities, thresholds, margin)
+
+    monkeypatch.setattr("gistembed.audit.masked.keep_mask", watch)
+    pairs = pairs_of([(f"a{i}", f"p{i}", [f"n{i}.{k}" for k in range(negatives)]) for i in range(1000)])
+    record = audit_masks(pairs, random_guide(pairs, seed=0), MaskPolicy(), BatchPlan(1000, 1000, seed=0))
+    assert seen_shapes == shapes
+    assert record.rows == 1000
 
 
 def loss_metrics(pairs, guide, policy, rows):

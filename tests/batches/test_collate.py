@@ -2,6 +2,7 @@
 
 from itertools import chain, pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -134,6 +135,32 @@ def test_lengths_are_those_of_the_tokenizer_uncut(bert):
     pairs = pairs_of([("a" * 50, "bc", [])])
     lengths = text_lengths(bert["same"], pairs)
     assert [lengths[pairs.anchors[0]], lengths[pairs.positives[0]]] == [52, 4]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "tokens"),
+    [
+        ({"anchor": "", "document": ""}, 0),
+        ({"anchor": "q: ", "document": ""}, 2),
+        ({"anchor": "q: ", "document": "text: "}, 5),
+    ],
+)
+def test_the_longest_prompt_counts_once_whatever_the_role(bert_folder, prompts, tokens):
+    """A letter or sign is a token; the prompt's own special tokens are not counted again."""
+    student = load_model(str(bert_folder), option="--student", prompts=prompts)
+    pairs = pairs_of([("abc", "de", ["f"])])
+    lengths = text_lengths(student, pairs)
+    assert lengths[pairs.anchors[0]] == 3 + tokens + 2
+    assert lengths[pairs.positives[0]] == 2 + tokens + 2
+    assert lengths[pairs.negative_ids[0]] == 1 + tokens + 2
+    for role, text_ids in (("anchor", pairs.anchors), ("document", pairs.positives)):
+        features = student.model.preprocess([pairs.texts[text_ids[0]]], prompt=prompts[role])
+        assert features["input_ids"].shape[1] <= lengths[text_ids[0]]
+
+
+def test_only_texts_of_the_pairs_have_a_length(bert):
+    pairs = pairs_of([("a", "b", []), ("c", "d", [])]).take(np.array([1]))
+    assert text_lengths(bert["different"], pairs).tolist() == [0, 5, 0, 5], "a, c, b, d"
 
 
 def test_a_static_model_takes_all_texts_at_once(static_folder):

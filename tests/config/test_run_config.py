@@ -1,5 +1,9 @@
 """Configurations: every mistake is one line that names its place."""
 
+import json
+from pathlib import Path
+
+import datasets
 import pytest
 from pydantic import ValidationError
 
@@ -65,7 +69,9 @@ def test_a_resolved_configuration_is_read_back(tmp_path):
             {"guide_prompts": {"query": "q"}},
             "`guide_prompts` = 'query': input should be 'anchor' or 'document'",
         ),
-        ({"columns": {"anchor": "question"}}, "`columns` = 'question': input should be a valid tuple"),
+        ({"columns": "anchor=question"}, "`columns` = 'anchor=question': input should be a valid dictionary"),
+        ({"columns": {"anchor": 3}}, "`columns` = 3: input should be a valid tuple"),
+        ({"columns": {"positive": ["a", 3]}}, "`columns` = 3: input should be a valid string"),
         ({"student": 3}, "`student` = 3: input should be a valid string"),
         (
             {"guide": None},
@@ -75,6 +81,96 @@ def test_a_resolved_configuration_is_read_back(tmp_path):
 )
 def test_refusals(settings, message):
     assert refusal(**settings) == f"run.toml: {message}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 1}, "--batch-size 1: input should be greater than or equal to 2"),
+        ({"temperature": -1.0}, "--temperature -1.0: input should be greater than 0"),
+        ({"margin": float("nan")}, "--margin nan: input should be a finite number"),
+        ({"loss": "triplet"}, "--loss triplet: input should be 'guided' or 'infonce'"),
+        ({"seed": -1}, "--seed -1: input should be greater than or equal to 0"),
+        (
+            {"data": "x", "guide": None},
+            "run.toml: a guided run needs a guide; give --guide, or --loss infonce to train without",
+        ),
+    ],
+)
+def test_mistakes_in_flags_are_blamed_on_the_flag(settings, message):
+    with pytest.raises(UserError) as caught:
+        run_config(LEAST | settings, source="run.toml", flags=settings)
+    assert str(caught.value) == message
+
+
+def test_mistakes_beside_flags_are_blamed_on_the_source():
+    with pytest.raises(UserError) as caught:
+        run_config(LEAST | {"seed": 3, "warmup": 1}, source="run.toml", flags=["data", "seed"])
+    assert str(caught.value) == "run.toml: `warmup` = 1: input should be less than 1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "flags", "kept", "warnings"),
+    [
+        ({"epochs": 2, "steps": 5}, ["epochs"], {"epochs": 2, "steps": None}, []),
+        ({"epochs": 2, "steps": 5}, ["steps"], {"epochs": 3, "steps": 5}, []),
+        (
+            {"epochs": 2, "steps": 5},
+            ["epochs", "steps"],
+            {"epochs": 2, "steps": 5},
+            ["epochs is ignored, because steps is given"],
+        ),
+        ({"eval": "dev.csv", "holdout": 0.2}, ["eval"], {"eval": "dev.csv", "holdout": 0.1}, []),
+        (
+            {"eval": "dev.csv", "holdout": 0.2},
+            ["epochs"],
+            {"eval": "dev.csv", "holdout": 0.2},
+            ["holdout is ignored, because eval is given"],
+        ),
+        ({"steps": 5}, ["steps", "eval"], {"steps": 5, "holdout": 0.1}, []),
+    ],
+)
+def test_a_flag_wins_over_a_contrary_setting_of_the_file(settings, flags, kept, warnings):
+    config = run_config(LEAST | settings, source="run.toml", flags=flags)
+    assert {name: getattr(config, name) for name in kept} == kept
+    assert config.ignored() == warnings
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, 2.0, True, "x", None, [2]])
+def test_gradient_accumulation_that_is_no_number_of_batches(value):
+    with pytest.raises(UserError) as caught:
+        run_config(LEAST | {"trainer": {"gradient_accumulation_steps": value}}, source="run.toml")
+    assert str(caught.value) == (
+        f"[trainer] gradient_accumulation_steps = {value!r}: expected a whole number from 1"
+    )
+
+
+@pytest.mark.parametrize(
+    "trainer", [{}, {"gradient_accumulation_steps": 1}, {"gradient_accumulation_steps": 8}]
+)
+def test_trainer_arguments_are_kept(trainer):
+    assert run_config(LEAST | {"trainer": trainer}, source="x").trainer == trainer
+
+
+def test_one_column_of_a_role_needs_no_list(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('columns = {anchor = "title", positive = ["a", "b"]}\n', encoding="utf-8")
+    config = run_config(LEAST | read_toml(path), source=str(path))
+    assert config.columns == {"anchor": ("title",), "positive": ("a", "b")}
+    assert config.model_dump(mode="json")["columns"] == {"anchor": ["title"], "positive": ["a", "b"]}
+
+
+def test_models_may_be_paths(tmp_path):
+    config = run_config(LEAST | {"student": tmp_path / "s", "guide": tmp_path / "g"}, source="x")
+    assert (config.student, config.guide) == (str(tmp_path / "s"), str(tmp_path / "g"))
+    json.dumps(config.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("name", ["data", "eval", "retention"])
+def test_pairs_are_kept_as_they_are_given(name):
+    rows = datasets.Dataset.from_dict({"anchor": ["q"], "positive": ["a"]})
+    for pairs in ("pairs.csv", Path("pairs.csv"), rows, datasets.DatasetDict(train=rows)):
+        assert getattr(run_config(LEAST | {name: pairs}, source="x"), name) is pairs
 
 
 def test_an_unknown_setting_like_no_other_lists_all():
@@ -102,7 +198,9 @@ def test_no_guide_is_needed_without_the_guided_loss():
     [
         ({"steps": 5}, []),
         ({"steps": 5, "epochs": 2}, ["epochs is ignored, because steps is given"]),
+        ({"steps": None, "epochs": 2}, []),
         ({"eval": "dev.csv"}, []),
+        ({"guide": None, "loss": "infonce"}, []),
         ({"eval": "dev.csv", "holdout": 0.2}, ["holdout is ignored, because eval is given"]),
         (
             {"loss": "infonce", "margin": 0.1, "store": "s", "compare_unguided": True},

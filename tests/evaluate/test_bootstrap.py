@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gistembed.evaluate import compare, mean_interval, verdict_of
+from gistembed.evaluate import FEWEST_QUERIES, compare, mean_interval, verdict_of
 from gistembed.record import Interval
 
 
@@ -60,7 +60,25 @@ def test_coverage():
     ],
 )
 def test_verdicts(low, high, verdict):
-    assert verdict_of(Interval(mean=(low + high) / 2, low=low, high=high)) == verdict
+    interval = Interval(mean=(low + high) / 2, low=low, high=high)
+    assert verdict_of(interval, queries=20) == verdict
+    assert verdict_of(interval, queries=19) == "not distinguishable"
+
+
+@pytest.mark.parametrize(("queries", "verdict"), [(1, None), (2, None), (19, None), (20, "better")])
+def test_few_queries_decide_nothing(queries, verdict):
+    """Every query gains, and the interval of one query is a point: without the rule all were "better"."""
+    comparison = compare(("base", np.zeros(queries)), ("guided", np.full(queries, 0.5)), metric="RR@10")
+    assert comparison.difference == Interval(mean=0.5, low=0.5, high=0.5)
+    assert comparison.wins == queries
+    assert comparison.verdict == (verdict or "not distinguishable")
+
+
+def test_why_few_queries_decide_nothing():
+    """Of five values a 95 % interval holds the true mean about 8 times in 10, not 95 times in 100."""
+    random = np.random.default_rng(11)
+    intervals = [mean_interval(random.normal(0.3, 1, size=5), seed=i) for i in range(200)]
+    assert 150 <= sum(interval.low <= 0.3 <= interval.high for interval in intervals) <= 178
 
 
 def test_comparison_by_value():
@@ -91,7 +109,8 @@ def test_equal_models_are_not_distinguishable():
     assert (comparison.wins, comparison.losses, comparison.ties) == (0, 0, 20)
 
 
-@given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=1, max_size=12))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=1, max_size=40))
 def test_exchanging_the_models_mirrors_the_comparison(differences):
     zeros, gains = np.zeros(len(differences)), np.array(differences)
     there = compare(("a", zeros), ("b", gains), metric="m")
@@ -101,3 +120,5 @@ def test_exchanging_the_models_mirrors_the_comparison(differences):
     assert there.difference.low <= there.difference.mean + 1e-12
     assert there.difference.high >= there.difference.mean - 1e-12
     assert {there.verdict, back.verdict} in ({"better", "worse"}, {"not distinguishable"})
+    if len(differences) < FEWEST_QUERIES:
+        assert there.verdict == "not distinguishable"

@@ -138,6 +138,24 @@ def test_verdict_line():
     )
 
 
+def test_verdict_line_of_few_queries():
+    """The reason stands with the data set that it is about."""
+    few = evaluation("held-out", 19, 0.5, 0.75, 0.1, 0.4, "not distinguishable")
+    enough = evaluation("held-out", 20, 0.5, 0.75, 0.1, 0.4, "better")
+    kept = evaluation("retention", 240, 0.9, 0.9, -0.1, 0.1, "not distinguishable")
+    few_kept = evaluation("retention", 3, 0.9, 0.9, 0.0, 0.0, "not distinguishable")
+    assert verdict_line([few, kept]) == (
+        "not distinguishable: nDCG@10 0.500 → 0.750 on 19 held-out queries "
+        "(+0.250, 95% interval +0.100 to +0.400); fewer than 20 queries decide nothing; "
+        "retention not distinguishable: 0.900 → 0.900 (+0.000, 95% interval -0.100 to +0.100)"
+    )
+    assert verdict_line([enough, few_kept]) == (
+        "better: nDCG@10 0.500 → 0.750 on 20 held-out queries (+0.250, 95% interval +0.100 to +0.400); "
+        "retention not distinguishable: 0.900 → 0.900 (+0.000, 95% interval +0.000 to +0.000); "
+        "fewer than 20 queries decide nothing"
+    )
+
+
 def test_the_retention_set():
     lines = retention_path().read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]

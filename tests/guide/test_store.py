@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from gistembed.errors import StorageError
+from gistembed.errors import StorageError, UserError
 from gistembed.guide import GuideIdentity, GuideStore
-from gistembed.guide.store import text_key
+from gistembed.guide.store import key_head, text_key
 
 IDENTITY = GuideIdentity(files="a" * 32, max_length=128, dimensions=4)
 
@@ -31,8 +31,11 @@ def vectors_of(*numbers):
     return np.array([[number, number + 0.25, -number, 1] for number in numbers], np.float16)
 
 
+HEAD = key_head("")
+
+
 def keys_of(*numbers):
-    return [text_key("", str(number)) for number in numbers]
+    return [text_key(HEAD, str(number)) for number in numbers]
 
 
 def filled(root, *numbers):
@@ -52,9 +55,9 @@ def test_what_is_appended_is_read_by_this_store_and_the_next(appends):
         store = GuideStore(Path(root), IDENTITY)
         wanted = {}
         for number, texts in enumerate(appends):
-            new = [text for text in dict.fromkeys(texts) if text_key("", text) not in store]
+            new = [text for text in dict.fromkeys(texts) if text_key(HEAD, text) not in store]
             vectors = np.random.default_rng(number).standard_normal((len(new), 4)).astype(np.float16)
-            keys = [text_key("", text) for text in new]
+            keys = [text_key(HEAD, text) for text in new]
             store.append(keys, vectors)
             wanted |= dict(zip(keys, vectors, strict=True))
         order = sorted(wanted, reverse=True)
@@ -66,17 +69,18 @@ def test_what_is_appended_is_read_by_this_store_and_the_next(appends):
             )
 
 
-@given(st.lists(st.tuples(st.text(), st.text(), st.sampled_from(["", "query", "document"])), unique=True))
+@given(st.lists(st.tuples(st.text(), st.sampled_from(["", "query", "document"]), st.text()), unique=True))
 def test_keys_tell_prompt_text_and_task_apart(combinations):
     """Prompt 'a' with text 'bc' is not prompt 'ab' with text 'c'."""
-    assert len({text_key(*combination) for combination in combinations}) == len(combinations)
+    keys = {text_key(key_head(prompt, task), text) for prompt, task, text in combinations}
+    assert len(keys) == len(combinations)
 
 
 def test_keys_are_of_the_bytes():
     texts = ["café", "cafe\u0301", "Café", "café ", "日本語", "🔥", "\0", ""]
-    assert len({text_key("", text) for text in texts}) == len(texts)
+    assert len({text_key(HEAD, text) for text in texts}) == len(texts)
     # Stores outlive versions of the program, so the keys must not change between them.
-    assert text_key("query: ", "text", "query").hex() == "63549581e93df0308b425b5cb598f673"
+    assert text_key(key_head("query: ", "query"), "text").hex() == "63549581e93df0308b425b5cb598f673"
 
 
 def test_an_unknown_key_is_an_error(tmp_path):
@@ -209,21 +213,26 @@ def test_leftovers_of_a_crash_are_ignored(tmp_path):
 @pytest.mark.parametrize(
     ("place", "name"), [(os, "fsync"), (Path, "replace"), (Path, "open"), (Path, "mkdir")]
 )
-def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, place, name):
+@pytest.mark.parametrize(
+    ("code", "reason", "advice"),
+    [
+        (errno.ENOSPC, "No space left on device", "free space or choose another folder with --store"),
+        (errno.EDQUOT, "Disk quota exceeded", "free space or choose another folder with --store"),
+        (errno.EROFS, "Read-only file system", "choose another folder with --store"),
+    ],
+)
+def test_a_refusing_disk_is_one_clear_line(tmp_path, monkeypatch, place, name, code, reason, advice):
     store = filled(tmp_path, 1)
     before = shards(store)
 
-    def full(*_arguments, **_options):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def refuse(*_arguments, **_options):
+        raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, full)
+        patch.setattr(place, name, refuse)
         with pytest.raises(StorageError) as caught:
             store.append(keys_of(2), vectors_of(2))
-    assert str(caught.value) == (
-        f"{store.folder}: the guide's vectors can't be stored (No space left on device); "
-        "free space or choose another folder with --store"
-    )
+    assert str(caught.value) == (f"{store.folder}: the guide's vectors can't be stored ({reason}); {advice}")
     assert caught.value.exit_code == 4
     assert keys_of(2)[0] not in store
     assert [path for path in sorted(store.folder.iterdir()) if path.name != "guide.json"] == before
@@ -234,19 +243,62 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch, place, name):
 def test_a_store_where_a_file_stands(tmp_path):
     (tmp_path / "store").write_text("")
     store = GuideStore(tmp_path / "store", IDENTITY)
-    with pytest.raises(StorageError, match=r"the guide's vectors can't be stored \(Not a directory\)"):
+    with pytest.raises(StorageError) as caught:
         store.append(keys_of(1), vectors_of(1))
+    assert str(caught.value) == (
+        f"{store.folder}: the guide's vectors can't be stored (Not a directory); "
+        "choose another folder with --store"
+    )
+
+
+def not_writable(root):
+    with pytest.raises(UserError) as caught:
+        GuideStore(root, IDENTITY).check_writable()
+    assert (type(caught.value), caught.value.exit_code) == (UserError, 2)
+    return str(caught.value)
+
+
+def test_a_writable_store_is_left_as_it_is(tmp_path, monkeypatch):
+    GuideStore(tmp_path / "new" / "store", IDENTITY).check_writable()
+    assert list(tmp_path.iterdir()) == []
+    filled(tmp_path / "store", 1).check_writable()
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    monkeypatch.chdir(tmp_path)
+    GuideStore(Path("here"), IDENTITY).check_writable()
+
+
+@pytest.mark.parametrize("below", ["", "store", "deep/store"])
+def test_a_file_in_the_way_of_the_store_is_seen_beforehand(tmp_path, below):
+    (tmp_path / "file").write_text("")
+    root = tmp_path / "file" / below
+    assert not_writable(root) == f"--store {root}: can't be written; choose another folder"
+
+
+def test_a_link_to_nowhere_is_seen_beforehand(tmp_path):
+    root = tmp_path / "link"
+    root.symlink_to("nowhere")
+    assert not_writable(root) == f"--store {root}: can't be written; choose another folder"
+
+
+@pytest.mark.parametrize("refused", [os.W_OK, os.X_OK])
+@pytest.mark.parametrize("exists", [False, True])
+def test_missing_rights_are_seen_beforehand(tmp_path, monkeypatch, refused, exists):
+    """The nearest folder that is there decides; the tests may run as a user whom no rights bind."""
+    root = tmp_path / "store"
+    nearest = filled(root, 1).folder if exists else tmp_path
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != nearest or not mode & refused)
+    assert not_writable(root) == f"--store {root}: can't be written; choose another folder"
 
 
 _WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from gistembed.guide.store import GuideIdentity, GuideStore, text_key
+from gistembed.guide.store import GuideIdentity, GuideStore, key_head, text_key
 store = GuideStore(Path(sys.argv[1]), GuideIdentity(files="a" * 32, max_length=128, dimensions=4))
 for number in range(100_000):
     vector = np.array([[number % 2048, 0.25, -1, 1]], np.float16)
-    store.append([text_key("", str(number))], vector)
+    store.append([text_key(key_head(""), str(number))], vector)
     print(number, flush=True)
 """
 

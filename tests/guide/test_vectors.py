@@ -1,4 +1,4 @@
-"""From text ids to guide vectors: each text encoded once, looked up by id and role."""
+"""From pairs to guide vectors: each text encoded once, looked up by id and role."""
 
 import dataclasses
 
@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tiny_models import DIMENSIONS
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router
+from tests.pairs.pairs_samples import pairs_of
+from tests.tiny_models import DIMENSIONS, static_module
 
 from gistembed.errors import StorageError, UserError
-from gistembed.guide import GuideIdentity, GuideStore, GuideVectors, encode_texts, missing_texts
-from gistembed.guide.store import text_key
+from gistembed.guide import GuideIdentity, GuideStore, GuideVectors, encode_texts, plan_encoding
+from gistembed.guide.store import key_head, text_key
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Texts
 
 TEXTS = ["red", "a longer text", "green", "Red", "a still longer text 🔥", "blue"]
+ROWS = [(TEXTS[0], TEXTS[1], [TEXTS[2]]), (TEXTS[2], TEXTS[4], []), (TEXTS[3], TEXTS[1], [TEXTS[4]])]
 IDS = {"anchor": np.array([0, 2, 3]), "document": np.array([1, 2, 4])}
 
 
@@ -38,11 +42,12 @@ def encoded(monkeypatch):
 
 
 @pytest.fixture
-def texts():
-    table = Texts()
+def pairs():
+    """Pairs over a table that holds a text of other pairs too: ``blue``."""
+    texts = Texts()
     for text in TEXTS:
-        table.add(text)
-    return table
+        texts.add(text)
+    return pairs_of(ROWS, texts)
 
 
 def with_prompts(guide, anchor, document):
@@ -53,61 +58,100 @@ def store_of(root, guide, max_length=None):
     return GuideStore(root, GuideIdentity(guide.identity, max_length, guide.dimensions))
 
 
-def check_vectors(vectors, guide, texts):
+def encode(root, guide, pairs, on_progress=lambda count: None):
+    return encode_texts(guide, store_of(root, guide), plan_encoding(guide, pairs), pairs, on_progress)
+
+
+def missing(guide, store, pairs):
+    return plan_encoding(guide, pairs).missing(store)
+
+
+def check_vectors(vectors, guide):
     for role, ids in IDS.items():
-        wanted = guide.embed([texts[i] for i in ids], role).astype(np.float16)
+        wanted = guide.embed([TEXTS[i] for i in ids], role).astype(np.float16)
         np.testing.assert_allclose(vectors.of(ids, role), wanted, atol=1e-3)
 
 
-def test_a_text_in_both_roles_is_encoded_once(tmp_path, guide, texts, encoded):
-    store = store_of(tmp_path, guide)
+def test_a_plan_by_value(guide, pairs):
+    """Text 2 is an anchor and a document: one key where the roles share their vectors, else two."""
+    plan = plan_encoding(guide, pairs)
+    assert {role: ids.tolist() for role, ids in plan.ids.items()} == {
+        "anchor": [0, 2, 3],
+        "document": [1, 2, 4],
+    }
+    key = [text_key(key_head(""), text) for text in TEXTS]
+    assert plan.keys == {"anchor": [key[0], key[2], key[3]], "document": [key[1], key[2], key[4]]}
+    assert plan.combinations == {
+        key[0]: ("anchor", 0),
+        key[2]: ("anchor", 2),
+        key[3]: ("anchor", 3),
+        key[1]: ("document", 1),
+        key[4]: ("document", 4),
+    }
+    prompted = plan_encoding(with_prompts(guide, "q: ", ""), pairs)
+    assert prompted.keys["anchor"][1] == text_key(key_head("q: ", "query"), "green")
+    assert prompted.keys["document"][1] == text_key(key_head("", "document"), "green")
+    assert len(prompted.combinations) == 6
+
+
+def test_branches_of_a_router_are_told_apart(tmp_path, pairs):
+    """Equal prompts, but a branch for each role: the same text has two vectors."""
+    query, document = static_module(seed=1), static_module(seed=2)
+    router = SentenceTransformer(modules=[Router.for_query_document([query], [document])], device="cpu")
+    guide = EmbeddingModel("router", "0" * 32, router, {"anchor": "", "document": ""})
+    assert missing(guide, store_of(tmp_path, guide), pairs) == 6
+    vectors = encode(tmp_path, guide, pairs)
+    check_vectors(vectors, guide)
+    assert np.abs(vectors.of(np.array([2]), "anchor") - vectors.of(np.array([2]), "document")).max() > 0.01
+
+
+def test_a_text_in_both_roles_is_encoded_once(tmp_path, guide, pairs, encoded):
     progress = []
-    assert missing_texts(guide, store, texts, IDS) == 5
-    vectors = encode_texts(guide, store, texts, IDS, progress.append)
+    assert missing(guide, store_of(tmp_path, guide), pairs) == 5
+    vectors = encode(tmp_path, guide, pairs, progress.append)
     assert sorted(encoded) == sorted(("", TEXTS[i]) for i in [0, 1, 2, 3, 4])
     assert sum(progress) == 5
     assert vectors.matrix.shape == (5, DIMENSIONS)
     np.testing.assert_array_equal(vectors.of(np.array([2]), "anchor"), vectors.of(np.array([2]), "document"))
-    check_vectors(vectors, guide, texts)
+    check_vectors(vectors, guide)
 
 
-def test_a_second_run_encodes_nothing(tmp_path, guide, texts, encoded):
-    first = encode_texts(guide, store_of(tmp_path, guide), texts, IDS)
+def test_a_second_run_encodes_nothing(tmp_path, guide, pairs, encoded):
+    first = encode(tmp_path, guide, pairs)
     encoded.clear()
-    store = store_of(tmp_path, guide)
-    assert missing_texts(guide, store, texts, IDS) == 0
-    second = encode_texts(guide, store, texts, IDS)
+    assert missing(guide, store_of(tmp_path, guide), pairs) == 0
+    second = encode(tmp_path, guide, pairs)
     assert encoded == []
     np.testing.assert_array_equal(first.matrix, second.matrix)
 
 
-def test_a_later_run_encodes_only_what_is_new(tmp_path, guide, texts, encoded):
-    encode_texts(guide, store_of(tmp_path, guide), texts, {"anchor": np.array([0, 1])})
+def test_a_later_run_encodes_only_what_is_new(tmp_path, guide, pairs, encoded):
+    encode(tmp_path, guide, pairs_of([(TEXTS[0], TEXTS[1], [])]))
     encoded.clear()
-    vectors = encode_texts(guide, store_of(tmp_path, guide), texts, IDS)
+    vectors = encode(tmp_path, guide, pairs)
     assert sorted(encoded) == sorted(("", TEXTS[i]) for i in [2, 3, 4])
-    check_vectors(vectors, guide, texts)
+    check_vectors(vectors, guide)
 
 
-def test_prompts_by_role(tmp_path, guide, texts, encoded):
+def test_prompts_by_role(tmp_path, guide, pairs, encoded):
     prompted = with_prompts(guide, "query: ", "")
-    vectors = encode_texts(prompted, store_of(tmp_path, guide), texts, IDS)
+    vectors = encode(tmp_path, prompted, pairs)
     assert sorted(encoded) == sorted(
         [("query: ", TEXTS[i]) for i in IDS["anchor"]] + [("", TEXTS[i]) for i in IDS["document"]]
     )
-    check_vectors(vectors, prompted, texts)
+    check_vectors(vectors, prompted)
     assert np.abs(vectors.of(np.array([2]), "anchor") - vectors.of(np.array([2]), "document")).max() > 0.01
 
 
-def test_another_prompt_or_limit_is_never_a_hit(tmp_path, guide, texts):
-    encode_texts(guide, store_of(tmp_path, guide), texts, IDS)
-    assert missing_texts(with_prompts(guide, "q: ", "q: "), store_of(tmp_path, guide), texts, IDS) == 5
-    assert missing_texts(guide, store_of(tmp_path, guide, max_length=7), texts, IDS) == 5
-    assert missing_texts(guide, store_of(tmp_path, guide), texts, IDS) == 0
+def test_another_prompt_or_limit_is_never_a_hit(tmp_path, guide, pairs):
+    encode(tmp_path, guide, pairs)
+    assert missing(with_prompts(guide, "q: ", "q: "), store_of(tmp_path, guide), pairs) == 5
+    assert missing(guide, store_of(tmp_path, guide, max_length=7), pairs) == 5
+    assert missing(guide, store_of(tmp_path, guide), pairs) == 0
 
 
-def test_lookup_by_shape_and_padding(tmp_path, guide, texts):
-    vectors = encode_texts(guide, store_of(tmp_path, guide), texts, IDS)
+def test_lookup_by_shape_and_padding(tmp_path, guide, pairs):
+    vectors = encode(tmp_path, guide, pairs)
     found = vectors.of(np.array([[1, -1], [4, 2], [-1, -1]]), "document")
     assert found.shape == (3, 2, DIMENSIONS)
     assert not found[0, 1].any()
@@ -118,8 +162,8 @@ def test_lookup_by_shape_and_padding(tmp_path, guide, texts):
     assert np.abs(vectors.of(np.array([1]), "document")).max() <= 1, "a look-up gave a view of the matrix"
 
 
-def test_a_text_without_that_role(tmp_path, guide, texts):
-    vectors = encode_texts(guide, store_of(tmp_path, guide), texts, IDS)
+def test_a_text_without_that_role(tmp_path, guide, pairs):
+    vectors = encode(tmp_path, guide, pairs)
     with pytest.raises(KeyError, match="text 1 has no guide vector as anchor"):
         vectors.of(np.array([0, -1, 1]), "anchor")
 
@@ -141,54 +185,67 @@ def test_lookup_is_the_row_of_the_matrix(data):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0], ids=str)
-def test_an_unusable_vector_names_its_text(tmp_path, guide, texts, monkeypatch, value):
+@pytest.mark.parametrize(
+    ("text", "place"), [("green", "test:1"), ("Red", "test:3"), (TEXTS[1], "test:1"), (TEXTS[4], "test:2")]
+)
+def test_an_unusable_vector_is_found_where_its_text_first_stands(
+    tmp_path, guide, pairs, monkeypatch, value, text, place
+):
+    """Text ``green`` is an anchor of the second pair, but a negative of the first."""
     embed = EmbeddingModel.embed
 
     def damaged(self, block, role, on_progress=lambda count: None):
         vectors = embed(self, block, role, on_progress)
-        vectors[block.index("green"), slice(None) if value == 0 else 3] = value
+        if text in block:
+            vectors[block.index(text), slice(None) if value == 0 else 3] = value
         return vectors
 
     monkeypatch.setattr(EmbeddingModel, "embed", damaged)
-    store = store_of(tmp_path, guide)
     with pytest.raises(UserError) as caught:
-        encode_texts(guide, store, texts, IDS)
+        encode(tmp_path, guide, pairs)
     assert str(caught.value) == (
-        f"--guide {guide.name}: gives no usable vector for the text 'green'; "
+        f"{place}: the guide {guide.name} gives no usable vector for the text {text!r}; "
         "drop that row or choose another guide"
     )
-    assert store.summary().vectors == 0
+    assert text_key(key_head(""), text) not in store_of(tmp_path, guide)
+
+
+def test_the_place_is_that_of_the_source(tmp_path, guide, pairs, monkeypatch):
+    """Pairs that were taken out and put in another order still say where they came from."""
+    monkeypatch.setattr(EmbeddingModel, "embed", lambda *_: np.zeros((1, DIMENSIONS), np.float32))
+    monkeypatch.setattr("gistembed.guide.vectors._COMMIT_TEXTS", 1)
+    with pytest.raises(UserError, match=r"^test:3: the guide .* no usable vector for the text 'Red'"):
+        encode(tmp_path, guide, pairs.take(np.array([2])))
 
 
 def test_a_long_text_is_named_by_its_start(tmp_path, guide, monkeypatch):
-    table = Texts()
-    table.add("x" * 500 + "\n")
+    pairs = pairs_of([("x" * 500 + "\n", "x" * 500 + "\n", [])])
     monkeypatch.setattr(EmbeddingModel, "embed", lambda *_: np.zeros((1, DIMENSIONS), np.float32))
     with pytest.raises(UserError, match=f"for the text '{'x' * 60}'; drop that row"):
-        encode_texts(guide, store_of(tmp_path, guide), table, {"anchor": np.array([0])})
+        encode(tmp_path, guide, pairs)
 
 
-def test_an_interruption_keeps_what_was_committed(tmp_path, guide, texts, monkeypatch, encoded):
+def test_an_interruption_keeps_what_was_committed(tmp_path, guide, monkeypatch, encoded):
     """Blocks of two texts, the longest first; the third block never comes."""
     monkeypatch.setattr("gistembed.guide.vectors._COMMIT_TEXTS", 2)
+    pairs = pairs_of([(text, text, []) for text in TEXTS])
 
     def interrupt_at_third(_count, calls=[]):  # noqa: B006
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    ids = {"document": np.arange(6)}
     with pytest.raises(KeyboardInterrupt):
-        encode_texts(guide, store_of(tmp_path, guide), texts, ids, interrupt_at_third)
+        encode(tmp_path, guide, pairs, interrupt_at_third)
     store = store_of(tmp_path, guide)
-    committed = {text for text in TEXTS if text_key("", text) in store}
+    committed = {text for text in TEXTS if text_key(key_head(""), text) in store}
     assert committed == {TEXTS[4], TEXTS[1], "green", "blue"}
     encoded.clear()
-    encode_texts(guide, store, texts, ids)
+    encode(tmp_path, guide, pairs)
     assert sorted(encoded) == [("", "Red"), ("", "red")]
 
 
-def test_a_refusing_disk_stops_the_encoding(tmp_path, guide, texts):
+def test_a_refusing_disk_stops_the_encoding(tmp_path, guide, pairs):
     (tmp_path / "store").write_text("")
     with pytest.raises(StorageError, match="the guide's vectors can't be stored"):
-        encode_texts(guide, store_of(tmp_path / "store", guide), texts, IDS)
+        encode(tmp_path / "store", guide, pairs)

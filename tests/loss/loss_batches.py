@@ -8,7 +8,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gistembed.mask import Block, MaskPolicy
+from gistembed.mask import MaskPolicy
+from gistembed.terms import Block
 
 Arguments = dict[str, Any]
 

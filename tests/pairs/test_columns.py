@@ -33,22 +33,25 @@ def test_roles_are_found_by_name(names, expected):
     [
         (
             ["left", "right"],
-            f"no column is known as the anchor. The columns are 'left', 'right'; say which to use with {USAGE}.",
+            f"no column is known as the anchor. The columns are 'left', 'right'; name one 'anchor', or say which to use with {USAGE}.",
         ),
-        ([], f"no column is known as the anchor. There are no columns; say which to use with {USAGE}."),
+        (
+            [],
+            f"no column is known as the anchor. There are no columns; name one 'anchor', or say which to use with {USAGE}.",
+        ),
         (
             ["query", "text"],
-            f"no column is known as the positive. The columns are 'query', 'text'; say which to use with {USAGE}.",
+            f"no column is known as the positive. The columns are 'query', 'text'; name one 'positive', or say which to use with {USAGE}.",
         ),
         (
             ["query", "question", "answer"],
             "columns 'query', 'question' could each be the anchor. "
-            f"The columns are 'query', 'question', 'answer'; say which to use with {USAGE}.",
+            f"The columns are 'query', 'question', 'answer'; rename all but one, or say which to use with {USAGE}.",
         ),
         (
             ["q", "pos", "answer", "doc"],
             "columns 'pos', 'answer', 'doc' could each be the positive. "
-            f"The columns are 'q', 'pos', 'answer', 'doc'; say which to use with {USAGE}.",
+            f"The columns are 'q', 'pos', 'answer', 'doc'; rename all but one, or say which to use with {USAGE}.",
         ),
         (
             ["sentence1", "sentence2", "Label"],
@@ -75,7 +78,7 @@ def test_long_lists_of_columns_are_cut():
     names = [f"{number}" + "x" * 1000 for number in range(100)]
     with pytest.raises(UserError) as error:
         resolve_columns(names, "pairs.csv")
-    assert " and 80 more; say which" in str(error.value)
+    assert " and 80 more; name one 'anchor', or say which" in str(error.value)
     assert len(str(error.value)) < 20 * 62 + 200
 
 
@@ -103,6 +106,12 @@ def test_named_columns_must_fit(override, message):
     with pytest.raises(UserError) as error:
         resolve_columns(["q", "a"], "pairs.csv", override)
     assert str(error.value) == message
+
+
+def test_named_columns_of_a_source_without_columns():
+    with pytest.raises(UserError) as error:
+        resolve_columns([], "pairs.jsonl", {"anchor": ["q"], "positive": ["a"]})
+    assert str(error.value) == "pairs.jsonl: there is no column 'q'. There are no columns."
 
 
 def test_parse_columns():

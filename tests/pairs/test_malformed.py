@@ -66,7 +66,7 @@ JSONL = {
     GOOD + b'{"q": "a", "pos": "bc\\u0000"}': ":2: column 'pos' holds a NUL character at position 3. Mend or drop the row.",
     b'{"q": "a", "pos": "a"}\n': ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
     b'{"q": "a", "pos": "b", "score": 0.2}': ": column 'score' suggests that not every row is a positive pair. Keep only the rows that are and leave the column out, or use all rows with --columns 'anchor=q,positive=pos'.",
-    GOOD + b'{"q": "a", "pos": "b", "question": "c"}': f": columns 'q', 'question' could each be the anchor. The columns are 'q', 'pos', 'question'; say which to use with {USAGE}.",
+    GOOD + b'{"q": "a", "pos": "b", "question": "c"}': f": columns 'q', 'question' could each be the anchor. The columns are 'q', 'pos', 'question'; rename all but one, or say which to use with {USAGE}.",
     GOOD + b'{"q": "a", "pos": ' + b"[" * 300 + b"]" * 300 + b"}": f":2: column 'pos', item 1 holds a list ([[[[[[[...]]]]]]]), not text. {TEXT}",
 }  # fmt: skip
 
@@ -74,8 +74,8 @@ CSV = {
     b"": ": the file is empty.",
     b"\n\n": ": there are no rows.",
     b"q,pos\n": ": there are no rows.",
-    b"a,b\nq,pos\n": f": no column is known as the anchor. The columns are 'a', 'b'; say which to use with {USAGE}.",
-    b"q;pos\na;b\n": f": no column is known as the anchor. The columns are 'q;pos'; say which to use with {USAGE}.",
+    b"a,b\nq,pos\n": f": no column is known as the anchor. The columns are 'a', 'b'; name one 'anchor', or say which to use with {USAGE}.",
+    b"q;pos\na;b\n": f": no column is known as the anchor. The columns are 'q;pos'; name one 'anchor', or say which to use with {USAGE}.",
     b"q,pos,q\na,b,c\n": ":1: two columns are named 'q'. Give each its own name.",
     b"\nq,pos, \na,b,c\n": ":2: column 3 has no name. Name it or take it out.",
     HEAD + b"a,b,c\na,b\n": ":3: the row has 2 fields, but the header has 3 ('q', 'pos', 'neg'). Put quotes around fields that hold the delimiter.",
@@ -99,7 +99,7 @@ TSV = {
     b"q\tpos\na\tb\tc\n": ":2: the row has 3 fields, but the header has 2 ('q', 'pos'). Put quotes around fields that hold the delimiter.",
     b'q\tpos\na\tb\n"a\tb\n': f":3: a quoted field begins here and is never closed. {QUOTES}",
     b"q\tpos\n \tb\n": f":2: column 'q' holds only white space. {NEEDED}",
-    b"q,pos\na,b\n": f": no column is known as the anchor. The columns are 'q,pos'; say which to use with {USAGE}.",
+    b"q,pos\na,b\n": f": no column is known as the anchor. The columns are 'q,pos'; name one 'anchor', or say which to use with {USAGE}.",
 }  # fmt: skip
 
 ARROW = [

@@ -58,7 +58,7 @@ def test_every_format_has_the_same_digest():
     assert len(digests) == 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -211,7 +211,7 @@ def test_what_says_nothing_or_the_contrary_is_left_out_and_counted():
     assert [pairs.place(row) for row in range(4)] == [f"pairs.jsonl:{line}" for line in (1, 4, 5, 6)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 @given(rows_of_texts(texts=4, max_size=12))
 def test_cleaning_equals_its_definition(rows):
     known = {(anchor, positive) for anchor, positive, _ in rows if anchor != positive}

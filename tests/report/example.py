@@ -40,6 +40,7 @@ def minimal_record(**changes: object) -> RunRecord:
         "status": "interrupted",
         "started": "2025-11-23T06:46:12+00:00",
         "config": {},
+        "inputs": {},
         "versions": {},
         "machine": {},
         "train_data": DataRecord(
@@ -72,6 +73,7 @@ def rich_record() -> RunRecord:
     return RunRecord(
         status="finished",
         started="2025-11-23T06:46:12+00:00",
+        inputs={"pairs": DIGEST},
         config={
             "data": "support/pairs.csv",
             "seed": 0,

@@ -1,5 +1,6 @@
 """Goes through the first batches of a plan with the loss's own mask and keeps what a person should see."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,13 +17,17 @@ from gistembed.record import AuditRecord, MaskedExample
 from gistembed.terms import Block, Role
 
 _ROWS = 8192
+_CHUNK_ROWS = 512
+_CHUNK_SCORES = 1_000_000
 _EXAMPLES_PER_BLOCK = 8
-_CANDIDATES_PER_BATCH = 256
+_CANDIDATES_PER_CHUNK = 256
 _MASKED_EDGES = [0, 1, 4, 16, 64, 256, 1024, 4096]
 
 
 def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: BatchPlan) -> AuditRecord:
     """What the guide takes out of the first batches that the plan will train on.
+
+    Of a batch larger than all that is looked at, only the first rows are, against all its candidates.
 
     Args:
         pairs: The training pairs.
@@ -35,12 +40,16 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
     masked_per_row: list[Int64[np.ndarray, " rows"]] = []
     batches = plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]
     for rows in batches:
-        ids = batch_ids(pairs, relations, rows)
-        masked = np.zeros(len(rows), dtype=np.int64)
-        for block, seen in _block_masks(ids, guide, policy).items():
-            tallies[block].add(seen, rows)
-            masked += seen.masked.sum(dim=1).numpy()
-        masked_per_row.append(masked)
+        batch = _Batch.of(batch_ids(pairs, relations, rows), guide)
+        looked_at = rows[:_ROWS]
+        chunk_rows = max(1, min(_CHUNK_ROWS, _CHUNK_SCORES // batch.widest))
+        for start in range(0, len(looked_at), chunk_rows):
+            chunk = looked_at[start : start + chunk_rows]
+            masked = np.zeros(len(chunk), dtype=np.int64)
+            for block, seen in batch.masks(slice(start, start + len(chunk)), policy):
+                tallies[block].add(seen, chunk)
+                masked += seen.masked.sum(dim=1).numpy()
+            masked_per_row.append(masked)
     counts = np.concatenate(masked_per_row)
     edges = [*[edge for edge in _MASKED_EDGES if edge <= counts.max()], int(counts.max()) + 1]
     return AuditRecord(
@@ -59,7 +68,7 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
 
 @dataclass(frozen=True)
 class _BlockMask:
-    """One block of one batch: guide similarities, thresholds, and what became of each candidate."""
+    """Some rows of one block: guide similarities, thresholds, and what became of each candidate."""
 
     similarities: Tensor
     thresholds: Tensor
@@ -97,34 +106,57 @@ class _Tally:
         self.near += _most_similar(seen, seen.eligible & ~seen.masked, rows)
 
 
-def _block_masks(ids: BatchIds, guide: GuideVectors, policy: MaskPolicy) -> dict[Block, _BlockMask]:
-    inputs: list[tuple[Int64[np.ndarray, " _"], Role]] = [
-        (ids.anchors, "anchor"),
-        (ids.positives, "document"),
-        (ids.negatives.ravel(), "document"),
-    ]
-    vectors = [
-        functional.normalize(torch.from_numpy(guide.of(text_ids, role).astype(np.float32)), dim=-1)
-        for text_ids, role in inputs
-    ]
-    text_ids = [torch.from_numpy(text_ids) for text_ids, _ in inputs]
-    row_ids = torch.cat([text_ids[0][:, None], text_ids[1][:, None], torch.from_numpy(ids.known)], dim=1)
-    # As in the loss: from the same product as the candidates of block ap, so that an equal text vector
-    # gives an equal number.
-    thresholds = (vectors[0] @ vectors[1].T).diagonal()
-    masks = {}
-    for block in policy.blocks(negatives=ids.negatives.shape[1] > 0):
-        row, column = BLOCK_INPUTS[block]
-        eligible = eligible_mask(row_ids, text_ids[column])
-        similarities = vectors[row] @ vectors[column].T
-        keep = keep_mask(eligible, similarities, thresholds, policy.margin_of(block))
-        masks[block] = _BlockMask(similarities, thresholds, eligible, eligible & ~keep, text_ids[column])
-    return masks
+@dataclass(frozen=True)
+class _Batch:
+    """One batch as the mask sees it: text ids and guide vectors of anchors, positives and hard negatives."""
+
+    row_ids: Tensor
+    text_ids: tuple[Tensor, ...]
+    vectors: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, ids: BatchIds, guide: GuideVectors) -> "_Batch":
+        inputs: list[tuple[Int64[np.ndarray, " _"], Role]] = [
+            (ids.anchors, "anchor"),
+            (ids.positives, "document"),
+            (ids.negatives.ravel(), "document"),
+        ]
+        own = np.concatenate([ids.anchors[:, None], ids.positives[:, None], ids.known], axis=1)
+        return cls(
+            row_ids=torch.from_numpy(own),
+            text_ids=tuple(torch.from_numpy(text_ids) for text_ids, _ in inputs),
+            vectors=tuple(
+                functional.normalize(torch.from_numpy(guide.of(text_ids, role).astype(np.float32)), dim=-1)
+                for text_ids, role in inputs
+            ),
+        )
+
+    @property
+    def widest(self) -> int:
+        """Candidates in the largest block."""
+        return max(len(text_ids) for text_ids in self.text_ids)
+
+    def masks(self, rows: slice, policy: MaskPolicy) -> Iterator[tuple[Block, _BlockMask]]:
+        """These rows against the whole batch, one block after another: all at once would not fit."""
+        thresholds: Tensor | None = None
+        for block in policy.blocks(negatives=len(self.text_ids[2]) > 0):
+            row, column = BLOCK_INPUTS[block]
+            similarities = self.vectors[row][rows] @ self.vectors[column].T
+            if thresholds is None:
+                # As in the loss: from the same product as the candidates of block ap, so that an equal
+                # text vector gives an equal number.
+                thresholds = similarities.diagonal(offset=rows.start).clone()
+            eligible = eligible_mask(self.row_ids[rows], self.text_ids[column])
+            keep = keep_mask(eligible, similarities, thresholds, policy.margin_of(block))
+            yield (
+                block,
+                _BlockMask(similarities, thresholds, eligible, eligible & ~keep, self.text_ids[column]),
+            )
 
 
 def _most_similar(seen: _BlockMask, chosen: Tensor, rows: Int64[np.ndarray, " rows"]) -> list[_Found]:
     flat = seen.similarities.masked_fill(~chosen, -torch.inf).flatten()
-    top = flat.topk(min(_CANDIDATES_PER_BATCH, int(chosen.sum())))
+    top = flat.topk(min(_CANDIDATES_PER_CHUNK, int(chosen.sum())))
     width = seen.similarities.shape[1]
     return [
         _Found(

@@ -105,10 +105,16 @@ class PairCollator:
 
 
 def text_lengths(model: EmbeddingModel, pairs: Pairs) -> Int32[np.ndarray, " texts"]:
-    """Tokens of each text of the pairs, nothing cut off; all 0 for a model without limit and padding."""
+    """Tokens that the model reads for each text of the pairs, nothing cut off.
+
+    Counted are the text, the special tokens and the longest of the prompts, so that a text in the role of
+    a shorter prompt is never taken for too short. All 0 for a model that pads no texts.
+    """
     lengths = np.zeros(len(pairs.texts), dtype=np.int32)
     text_ids = pairs.text_ids()
     measured = model.token_lengths([pairs.texts[text_id] for text_id in text_ids.tolist()])
-    if measured is not None:
-        lengths[text_ids] = measured
+    prompts = model.token_lengths(["", *model.prompts.values()])
+    if measured is not None and prompts is not None:
+        # An empty text is its special tokens and nothing else.
+        lengths[text_ids] = measured + (prompts.max() - prompts[0])
     return lengths

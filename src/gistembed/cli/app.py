@@ -1,7 +1,5 @@
 """The commands, and what becomes of every way in which they can end."""
 
-import errno
-import os
 import shlex
 import sys
 from typing import Annotated, NoReturn
@@ -11,7 +9,8 @@ from typer.exceptions import TyperException
 
 from gistembed import __version__
 from gistembed.cli.fit import fit
-from gistembed.errors import StorageError, UserError
+from gistembed.errors import UserError
+from gistembed.files import storage_error
 
 app = typer.Typer(
     name="gistembed",
@@ -51,18 +50,19 @@ def main() -> NoReturn:
     except UserError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        _fail(f"{place}{error.strerror}; free space, then go on with --resume", StorageError.exit_code)
+        refused = storage_error(error)
+        _fail(str(refused), refused.exit_code)
     if code == _INTERRUPTED:
-        _fail(f"interrupted; go on with: {_resume_command()}", code)
+        _fail(_interrupted(), code)
     sys.exit(code)
 
 
-def _resume_command() -> str:
+def _interrupted() -> str:
+    if "--dry-run" in sys.argv:
+        return "interrupted; nothing was written"
+    program = [sys.executable, "-m", "gistembed"] if sys.argv[0].endswith("__main__.py") else ["gistembed"]
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    return shlex.join(["gistembed", *arguments, "--resume"])
+    return f"interrupted; go on with: {shlex.join([*program, *arguments, '--resume'])}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -78,21 +78,17 @@ def fit(
         "seed": seed,
         "store": store,
     }
+    given = {name: value for name, value in flags.items() if value is not None}
     settings = read_toml(config) if config is not None else {}
-    settings |= {name: value for name, value in flags.items() if value is not None}
-    checked = run_config(settings, source=str(config) if config is not None else "fit")
+    checked = run_config(settings | given, source=str(config) if config is not None else "fit", flags=given)
 
     from gistembed.cli.tables import score_table
     from gistembed.console import Console
-    from gistembed.pipeline import plan_lines, run_fit
-    from gistembed.prepare import prepare_run
+    from gistembed.pipeline import plan_fit, run_fit
 
     console = Console(quiet=quiet or as_json)
     if dry_run:
-        from gistembed.folder import RunFolder
-
-        RunFolder(checked.out, resume=resume)
-        lines = plan_lines(prepare_run(checked, console))
+        lines = plan_fit(checked, console, resume=resume)
         typer.echo(json.dumps({"plan": lines.splitlines()}) if as_json else lines)
         return
     result = run_fit(checked, console, resume=resume)

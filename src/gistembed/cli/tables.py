@@ -33,7 +33,7 @@ def score_table(evaluation: EvaluationRecord) -> Table:
     for comparison in evaluation.comparisons:
         if comparison.baseline != "base":
             table.caption = (
-                f"{comparison.challenger} against {comparison.baseline}: {comparison.verdict}, "
+                f"{comparison.challenger} vs {comparison.baseline}: {comparison.verdict}, "
                 f"{_signed(comparison.difference)}"
             )
     return table

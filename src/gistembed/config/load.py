@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from gistembed.config.run import RunConfig
 from gistembed.errors import UserError
+
+# Where both are set, the first of each couple makes the second one void.
+_EXCLUSIVE = (("steps", "epochs"), ("eval", "holdout"))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -28,24 +31,50 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid TOML: {error}") from error
 
 
-def run_config(settings: Mapping[str, Any], *, source: str) -> RunConfig:
+def run_config(settings: Mapping[str, Any], *, source: str, flags: Collection[str] = ()) -> RunConfig:
     """Check settings and fill in the defaults.
 
     Args:
         settings: Settings by name.
         source: Where they come from, for messages.
+        flags: Names of the settings that come from the command line instead. They win over the others, also
+            where they contradict one of another name.
 
     Raises:
         UserError: If a setting is unknown, missing or out of range.
     """
     try:
-        return RunConfig.model_validate(dict(settings))
+        config = RunConfig.model_validate(_without_overruled(settings, flags))
     except ValidationError as error:
         errors = error.errors()
-        setting = errors[0]["loc"][:1]
+        place = errors[0]["loc"][:1]
         # Where a setting has several forms, the form that was followed furthest is the one that was meant.
-        meant = max((one for one in errors if one["loc"][:1] == setting), key=lambda one: len(one["loc"]))
-        raise UserError(f"{source}: {_explain('.'.join(map(str, setting)), meant)}") from error
+        meant = max((one for one in errors if one["loc"][:1] == place), key=lambda one: len(one["loc"]))
+        setting = "".join(map(str, place))
+        if setting in flags:
+            raise UserError(f"{_flag(setting)} {meant['input']}: {_problem(meant)}") from error
+        raise UserError(f"{source}: {_explain(setting, meant)}") from error
+    _check_accumulation(config.trainer)
+    return config
+
+
+def _without_overruled(settings: Mapping[str, Any], flags: Collection[str]) -> dict[str, Any]:
+    """The settings without those that a flag of another name contradicts."""
+    overruled = {
+        other
+        for couple in _EXCLUSIVE
+        for flag, other in (couple, reversed(couple))
+        if flag in flags and other not in flags
+    }
+    return {name: value for name, value in settings.items() if name not in overruled}
+
+
+def _check_accumulation(trainer: Mapping[str, Any]) -> None:
+    """The one argument of the trainer that a run itself reckons with: steps follow from it."""
+    name = "gradient_accumulation_steps"
+    value = trainer.get(name, 1)
+    if type(value) is not int or value < 1:
+        raise UserError(f"[trainer] {name} = {value!r}: expected a whole number from 1")
 
 
 def _explain(name: str, error: Any) -> str:  # noqa: ANN401 — pydantic's error details are a loose mapping
@@ -58,9 +87,17 @@ def _explain(name: str, error: Any) -> str:  # noqa: ANN401 — pydantic's error
         )
         return f"unknown setting `{name}`{hint}"
     if error["type"] == "missing":
-        flag = "DATA" if name == "data" else f"--{name}"
-        return f"`{name}` is missing; give {flag}, or set it in a file for --config"
-    message: str = error["msg"].removeprefix("Value error, ")
+        return f"`{name}` is missing; give {_flag(name)}, or set it in a file for --config"
     if not name:
-        return message
-    return f"`{name}` = {error['input']!r}: {message[:1].lower()}{message[1:]}"
+        return _problem(error)
+    return f"`{name}` = {error['input']!r}: {_problem(error)}"
+
+
+def _problem(error: Any) -> str:  # noqa: ANN401
+    message: str = error["msg"].removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _flag(name: str) -> str:
+    """What a setting is called on the command line."""
+    return "DATA" if name == "data" else f"--{name.replace('_', '-')}"

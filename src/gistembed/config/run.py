@@ -1,11 +1,27 @@
 """Every setting of a run, with its default and its meaning."""
 
+import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gistembed.terms import Block, MarginStrategy, Role
+
+
+def _path_as_text(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _one_as_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+ModelName = Annotated[str, BeforeValidator(_path_as_text)]
+"""A model's folder or hub name; a path object becomes its text."""
+
+ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_one_as_several)]
+"""The columns of a role; a single name stands for itself."""
 
 
 class RunConfig(BaseModel):
@@ -15,13 +31,14 @@ class RunConfig(BaseModel):
     values chosen.
 
     Attributes:
-        data: Pairs: a file, a folder saved by `datasets`, or (from Python) a `Dataset`.
+        data: Pairs: a file, a folder saved by `datasets`, or (from Python) a `Dataset` or `DatasetDict`.
         student: Model to train: a folder or a hub name.
         guide: Model that guides: a folder or a hub name; not needed for ``loss = "infonce"``.
         out: Folder for the model, the report and the record.
-        columns: Columns by role, where their names don't tell.
-        eval: Pairs to evaluate on, in place of a held-out share of ``data``.
-        retention: Pairs that show what was forgotten, in place of the built-in general questions.
+        columns: Columns by role, where their names don't tell: one name, or several.
+        eval: Pairs to evaluate on, in place of a held-out share of ``data``; given in the same ways.
+        retention: Pairs that show what was forgotten, in place of the built-in general questions; given in
+            the same ways.
         loss: ``guided``, or ``infonce`` for the same training without the guide.
         compare_unguided: Train the same student without the guide too, and put all three side by side.
         epochs: Passes over the training pairs.
@@ -48,10 +65,10 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True)
 
     data: Any
-    student: str
-    guide: str | None = None
+    student: ModelName
+    guide: ModelName | None = None
     out: Path
-    columns: dict[str, tuple[str, ...]] | None = None
+    columns: dict[str, ColumnNames] | None = None
     eval: Any = None
     retention: Any = None
     loss: Literal["guided", "infonce"] = "guided"
@@ -83,7 +100,7 @@ class RunConfig(BaseModel):
 
     def ignored(self) -> list[str]:
         """Settings that were given but have no effect on this run, as warnings."""
-        given = self.model_fields_set
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
         warnings = []
         if self.steps is not None and "epochs" in given:
             warnings.append("epochs is ignored, because steps is given")

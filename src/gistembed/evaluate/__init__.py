@@ -1,12 +1,13 @@
 """Scores before and after: retrieval, intervals, comparisons, and a set that shows what was forgotten."""
 
-from gistembed.evaluate.bootstrap import compare, mean_interval, verdict_of
+from gistembed.evaluate.bootstrap import FEWEST_QUERIES, compare, mean_interval, verdict_of
 from gistembed.evaluate.comparison import ModelScores, evaluation_record
 from gistembed.evaluate.retention import RETENTION_NAME, retention_path
 from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask, rank, score
 from gistembed.evaluate.verdict import verdict_line
 
 __all__ = [
+    "FEWEST_QUERIES",
     "METRICS",
     "RETENTION_NAME",
     "ModelScores",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gistembed.evaluate.bootstrap import FEWEST_QUERIES
 from gistembed.record import Comparison, EvaluationRecord
 
 
@@ -15,11 +16,14 @@ def verdict_line(evaluations: Sequence[EvaluationRecord]) -> str:
     first = held_out.comparisons[0]
     line = (
         f"{first.verdict}: {held_out.metric} {_change(held_out, first)} "
-        f"on {held_out.queries:,} held-out queries ({_interval(first)})"
+        f"on {held_out.queries:,} held-out queries ({_interval(first)}){_too_few(held_out)}"
     )
     for evaluation in evaluations[1:]:
         kept = evaluation.comparisons[0]
-        line += f"; {evaluation.data} {kept.verdict}: {_change(evaluation, kept)} ({_interval(kept)})"
+        line += (
+            f"; {evaluation.data} {kept.verdict}: {_change(evaluation, kept)} "
+            f"({_interval(kept)}){_too_few(evaluation)}"
+        )
     return line
 
 
@@ -32,3 +36,9 @@ def _change(evaluation: EvaluationRecord, comparison: Comparison) -> str:
 def _interval(comparison: Comparison) -> str:
     gain = comparison.difference
     return f"{gain.mean:+.3f}, {comparison.confidence:.0%} interval {gain.low:+.3f} to {gain.high:+.3f}"
+
+
+def _too_few(evaluation: EvaluationRecord) -> str:
+    if evaluation.queries >= FEWEST_QUERIES:
+        return ""
+    return f"; fewer than {FEWEST_QUERIES} queries decide nothing"

@@ -5,7 +5,9 @@ file of keys and vectors. It is written beside its place, flushed to disk and re
 whole or not at all, and writers never touch each other's files.
 """
 
+import errno
 import json
+import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +16,11 @@ import numpy as np
 import xxhash
 from jaxtyping import Float16
 
-from gistembed.errors import StorageError
+from gistembed.errors import StorageError, UserError
 from gistembed.files import write_whole
 
 _SHARD_SUFFIX = ".safetensors"
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,24 @@ class StoreSummary:
     damaged: tuple[Path, ...]
 
 
-def text_key(prompt: str, text: str, task: str = "") -> bytes:
-    """128-bit key of a text under a prompt; texts are told apart to the byte.
+def key_head(prompt: str, task: str = "") -> bytes:
+    """What the keys of all texts of one role have in common.
 
     Args:
         prompt: What the guide reads before the text.
-        text: The raw text.
         task: Branch of an asymmetric guide; empty where all roles share one.
     """
-    head = json.dumps([prompt, task]).encode()
-    return xxhash.xxh3_128_digest(head + b"\0" + text.encode())
+    return json.dumps([prompt, task]).encode() + b"\0"
+
+
+def text_key(head: bytes, text: str) -> bytes:
+    """128-bit key of a text under a prompt; texts are told apart to the byte.
+
+    Args:
+        head: From `key_head`.
+        text: The raw text.
+    """
+    return xxhash.xxh3_128_digest(head + text.encode())
 
 
 class GuideStore:
@@ -72,6 +83,7 @@ class GuideStore:
             root: The store folder; it need not exist yet.
             identity: The guide that the vectors belong to.
         """
+        self._root = root
         self.folder = root / identity.digest()
         self._identity = identity
         self._rows: dict[bytes, tuple[int, int]] = {}
@@ -83,6 +95,16 @@ class GuideStore:
     def summary(self) -> StoreSummary:
         """How much is there, and which shards are damaged and not used."""
         return StoreSummary(self.folder, len(self._rows), tuple(self._damaged))
+
+    def check_writable(self) -> None:
+        """Make sure, before any long work and without writing, that vectors can be kept here.
+
+        Raises:
+            UserError: If the folder, or the nearest one above it that is there, can't be written.
+        """
+        nearest = next(path for path in (self.folder, *self.folder.parents) if os.path.lexists(path))
+        if not (os.access(nearest, os.W_OK | os.X_OK) and nearest.is_dir()):
+            raise UserError(f"--store {self._root}: can't be written; choose another folder")
 
     def __contains__(self, key: bytes) -> bool:
         """Whether the key's vector is there."""
@@ -119,9 +141,10 @@ class GuideStore:
                 write_whole(manifest, json.dumps(asdict(self._identity), indent=2).encode())
             write_whole(path, content)
         except OSError as error:
+            advice = "free space or choose" if error.errno in _NO_SPACE else "choose"
             raise StorageError(
                 f"{self.folder}: the guide's vectors can't be stored ({error.strerror}); "
-                "free space or choose another folder with --store"
+                f"{advice} another folder with --store"
             ) from error
         self._add(keys, vectors)
 

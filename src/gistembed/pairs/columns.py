@@ -114,7 +114,7 @@ def _named_columns(names: Sequence[str], source: str, override: Mapping[str, Seq
     _check_roles(override)
     for name in (name for role in ROLES for name in override.get(role, ())):
         if name not in names:
-            raise UserError(f"{source}: there is no column {quoted(name)}. The columns are {listed(names)}.")
+            raise UserError(f"{source}: there is no column {quoted(name)}. {_inventory(names)}.")
     return _columns(
         names, override["anchor"][0], tuple(override["positive"]), tuple(override.get("negative", ()))
     )
@@ -131,11 +131,15 @@ def _only_column(role: str, names: Sequence[str], source: str) -> str:
     found = [name for name in names if _plain(name) in ALIASES[role]]
     if len(found) == 1:
         return found[0]
-    problem = (
-        f"columns {listed(found)} could each be the {role}" if found else f"no column is known as the {role}"
-    )
-    columns = f"The columns are {listed(names)}" if names else "There are no columns"
-    raise UserError(f"{source}: {problem}. {columns}; say which to use with {USAGE}.")
+    if found:
+        problem, remedy = f"columns {listed(found)} could each be the {role}", "rename all but one"
+    else:
+        problem, remedy = f"no column is known as the {role}", f"name one '{role}'"
+    raise UserError(f"{source}: {problem}. {_inventory(names)}; {remedy}, or say which to use with {USAGE}.")
+
+
+def _inventory(names: Sequence[str]) -> str:
+    return f"The columns are {listed(names)}" if names else "There are no columns"
 
 
 def _negative_number(name: str) -> int | None:

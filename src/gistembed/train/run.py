@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import signal
 import threading
 import time
@@ -17,16 +18,18 @@ from datasets import Dataset
 from jaxtyping import Int32
 from sentence_transformers import SentenceTransformerTrainingArguments
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
 from gistembed.batches import BatchPlan, PairCollator
 from gistembed.errors import UserError
+from gistembed.files import library_writes
 from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, no_progress_bars
 from gistembed.pairs import Pairs
 from gistembed.record import StepRecord
 from gistembed.train.module import BatchLoss
-from gistembed.train.trainer import PlanTrainer
+from gistembed.train.trainer import NOT_FINITE, PlanTrainer
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,6 +38,7 @@ _LOGGED_POINTS = 60
 _SECONDS_BETWEEN_CHECKPOINTS = 300
 
 # What this module decides itself, and what to do instead.
+_DECIDED = "gistembed depends on its value; leave it out"
 _EVALUATED_APART = "the model is evaluated before and after training; leave it out"
 _RESERVED = {
     "output_dir": "set `out` instead",
@@ -49,6 +53,11 @@ _RESERVED = {
     "eval_strategy": _EVALUATED_APART,
     "load_best_model_at_end": _EVALUATED_APART,
     "resume_from_checkpoint": "give --resume instead",
+    "remove_unused_columns": _DECIDED,
+    "auto_find_batch_size": _DECIDED,
+    "save_only_model": _DECIDED,
+    "logging_nan_inf_filter": _DECIDED,
+    "push_to_hub": "push the finished model folder; leave it out",
 }
 
 
@@ -80,17 +89,17 @@ class TrainingOutcome:
     """What a run gave; the student itself was trained in place.
 
     Attributes:
-        finished: False if the user interrupted; a checkpoint was written then.
+        finished: Whether all steps are done.
+        interrupted: Whether the user asked to stop; if not finished, a checkpoint was written then.
         steps: Optimizer steps done, those of resumed runs included.
-        seconds: Time spent in this process.
-        steps_here: Optimizer steps done in this process.
+        pairs_per_second: Speed in this process.
         history: Logged points, those of resumed runs included.
     """
 
     finished: bool
+    interrupted: bool
     steps: int
-    seconds: float
-    steps_here: int
+    pairs_per_second: float
     history: list[StepRecord]
 
 
@@ -102,8 +111,10 @@ def train_student(
     *,
     lengths: Int32[np.ndarray, " texts"],
     checkpoints: Path,
+    logs: Path,
     resume: bool,
     on_step: Callable[[int], None] = lambda step: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> TrainingOutcome:
     """Train the student in place.
 
@@ -114,36 +125,79 @@ def train_student(
         plan: How to train.
         lengths: Tokens of each text, from `gistembed.batches.text_lengths`.
         checkpoints: Folder for checkpoints; one is written every five minutes and on interruption.
+        logs: Folder for TensorBoard, if the plan asks for it.
         resume: Whether to go on from the newest whole checkpoint, if there is one.
         on_step: Called with the number of steps done.
+        on_interrupt: Called when the user asks to stop.
 
     Raises:
-        UserError: If a trainer argument is unknown or reserved, or the loss is not finite.
+        UserError: If a trainer argument is unknown or reserved, the loss or a weight is not finite, or memory
+            runs out.
+        OSError: If a checkpoint can't be written.
     """
     loss = BatchLoss(student.model, guide, plan.policy, plan.temperature)
     steps = _StepCallback(on_step)
-    trainer = PlanTrainer(
-        plan=plan.batches,
-        loss=loss,
-        model=student.model,
-        args=training_arguments(plan, checkpoints),
-        train_dataset=Dataset.from_dict({"row": range(len(pairs))}),
-        data_collator=PairCollator(student, pairs, lengths),
-        callbacks=[steps],
-    )
-    trainer.remove_callback(PrinterCallback)
+    arguments = training_arguments(plan, checkpoints)
     checkpoint = newest_checkpoint(checkpoints) if resume else None
     started = time.perf_counter()
-    with _interrupts_stop(steps), no_progress_bars():
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    state = trainer.state
+    with _tensorboard_in(logs):
+        trainer = PlanTrainer(
+            plan=plan.batches,
+            loss=loss,
+            model=student.model,
+            args=arguments,
+            train_dataset=Dataset.from_dict({"row": range(len(pairs))}),
+            data_collator=PairCollator(student, pairs, lengths),
+            callbacks=[steps],
+        )
+        trainer.remove_callback(PrinterCallback)
+        with (
+            _interrupts_stop(steps, on_interrupt),
+            no_progress_bars(),
+            library_writes(checkpoints),
+            _memory(),
+        ):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in student.model.parameters()):
+        raise UserError(NOT_FINITE.format(what="a weight", step=trainer.state.global_step))
+    pairs_here = steps.steps_here * arguments.gradient_accumulation_steps * plan.batches.batch_size
     return TrainingOutcome(
-        finished=state.global_step >= plan.steps,
-        steps=state.global_step,
-        seconds=time.perf_counter() - started,
-        steps_here=steps.steps_here,
-        history=_history(state.log_history),
+        finished=trainer.state.global_step >= plan.steps,
+        interrupted=steps.stop_requested,
+        steps=trainer.state.global_step,
+        pairs_per_second=pairs_here / max(time.perf_counter() - started, 1e-9),
+        history=_history(trainer.state.log_history),
     )
+
+
+@contextmanager
+def _tensorboard_in(folder: Path) -> Iterator[None]:
+    """Where TensorBoard's files go, unless the user's environment says otherwise.
+
+    The trainer would put them beside the checkpoints, which are gone when a run is finished.
+    """
+    name = "TENSORBOARD_LOGGING_DIR"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Lack of memory as the user's own mistake, which it is: there is a setting for it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(
+            "out of memory; choose a smaller --batch-size, or shorter texts by student_max_length"
+        ) from error
 
 
 def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransformerTrainingArguments:
@@ -171,7 +225,7 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
     try:
-        return SentenceTransformerTrainingArguments(
+        arguments = SentenceTransformerTrainingArguments(
             output_dir=str(checkpoints),
             max_steps=plan.steps,
             per_device_train_batch_size=plan.batches.batch_size,
@@ -180,8 +234,13 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
             remove_unused_columns=False,
             **(options | dict(plan.trainer)),
         )
-    except ValueError as error:
+        # Made only to see whether the trackers that the user wants are there; the trainer makes its own.
+        trackers = get_reporting_integration_callbacks(arguments.report_to)  # type: ignore[no-untyped-call]
+        for tracker in trackers:
+            tracker()
+    except (TypeError, ValueError, RuntimeError, ImportError) as error:
         raise UserError(f"[trainer] {str(error).splitlines()[0]}") from error
+    return arguments
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -223,13 +282,14 @@ class _StepCallback(TrainerCallback):
 
 
 @contextmanager
-def _interrupts_stop(steps: _StepCallback) -> Iterator[None]:
+def _interrupts_stop(steps: _StepCallback, on_interrupt: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C ends the run after the step in hand; a second one at once."""
 
     def handle(signal_number: int, frame: "FrameType | None") -> None:
         if steps.stop_requested:
             raise KeyboardInterrupt
         steps.stop_requested = True
+        on_interrupt()
 
     if threading.current_thread() is not threading.main_thread():
         yield

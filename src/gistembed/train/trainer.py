@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import torch
 from sentence_transformers import SentenceTransformerTrainer
 from torch.utils.data import Sampler
 
 from gistembed.batches import BatchPlan, PlanSampler
+from gistembed.errors import UserError
 from gistembed.train.module import BatchLoss
+
+NOT_FINITE = "training stopped: {what} is not finite at step {step}; try a lower --learning-rate"
 
 
 class PlanTrainer(SentenceTransformerTrainer):
@@ -27,6 +31,17 @@ class PlanTrainer(SentenceTransformerTrainer):
     def get_batch_sampler(self, *_: object, **__: object) -> Sampler[list[int]]:  # type: ignore[override]
         """The plan's batches, whatever the arguments ask for."""
         return PlanSampler(self._plan)
+
+    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:  # noqa: ANN401
+        """One batch forward and backward.
+
+        Raises:
+            UserError: If its loss is not finite; nothing is saved then.
+        """
+        loss = super().training_step(*arguments, **options)
+        if not torch.isfinite(loss):
+            raise UserError(NOT_FINITE.format(what="the loss", step=self.state.global_step + 1))
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means of the loss's metrics to the log of the training loss."""
