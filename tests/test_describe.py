@@ -30,7 +30,7 @@ def test_distinct_texts_are_those_of_the_pairs_and_not_of_the_table():
 
 
 def test_record_of_a_transformer(bert_folder):
-    """Of four texts one is longer than the limit of 24 tokens; one of exactly 24 is not cut."""
+    """With the query prompt of 6 tokens, two of four texts are longer than the limit of 24."""
     model = load_model(str(bert_folder), option="--student")
     pairs = pairs_of([("a", "b " * (MAX_LENGTH - 2), []), ("c", "d " * (MAX_LENGTH - 1), [])])
     record = model_record(model, text_lengths(model, pairs))
