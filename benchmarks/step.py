@@ -3,8 +3,8 @@
     python -m benchmarks.step [--out benchmarks/results/step.csv] [--repeats 5]
 
 A step is collation (tokenisation included), forward, backward and optimizer. The variants take turns in one
-process, ours several times a round; the table gives the medians and their ratios. Ours, guided, reads the guide's
-vectors from the store, as training does; encoding them once is timed apart and shown as its own line.
+process, ours several times a round; the table gives the medians and their ratios. Ours, guided, reads the
+guide's vectors from the store, as training does; encoding them once is timed apart and shown as its own line.
 
 Not covered: the loss alone, memory, several processes, accelerators.
 """

@@ -129,7 +129,7 @@ def test_a_model_is_saved_whole_or_not_at_all(out, static_folder, monkeypatch):
         patch.setattr(model.model, "save_pretrained", half)
         with pytest.raises(OSError, match="No space left"):
             folder.save_model(model, "model")
-    assert not folder.model("model").exists()
+    assert {path.name for path in out.iterdir()} == {"run.json"}
     folder.save_model(model, "model")
     assert {path.name for path in out.iterdir()} == {"run.json", "model"}
 

@@ -87,8 +87,12 @@ class RunFolder:
         """Save a trained model as a plain sentence-transformers folder, there whole or not at all."""
         partial = self.path / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        with no_progress_bars(), library_writes(partial):
-            model.model.save_pretrained(str(partial), create_model_card=False)
+        try:
+            with no_progress_bars(), library_writes(partial):
+                model.model.save_pretrained(str(partial), create_model_card=False)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         # A run that stopped between saving and noting it down left the same model here.
         shutil.rmtree(self.model(name), ignore_errors=True)
         partial.replace(self.model(name))

@@ -123,6 +123,7 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
             audit = audit_masks(run.train, vectors, run.plan.policy, run.plan.batches)
         journal.add(audit=audit)
     scores = {"base": _score(run, run.student, "base", journal, console)}
+    run.student.model.cpu()
     names: list[TrainedModel] = ["guided"] if run.guide is not None else ["unguided"]
     if run.guide is not None and run.config.compare_unguided:
         names.insert(0, "unguided")

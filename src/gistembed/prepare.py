@@ -22,7 +22,8 @@ from gistembed.record import SplitRecord
 from gistembed.terms import DataSet
 from gistembed.train import TrainingPlan, training_arguments
 
-_DEFAULT_BATCH = 128
+# The default batch is halved for little data, so that an epoch has some steps to learn in.
+_LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
 _DEFAULT_RATES = {"static": 2e-3}
 _DEFAULT_RATE = 2e-5
 
@@ -200,10 +201,18 @@ def _sizes(config: RunConfig, train: Pairs) -> dict[str, Any]:
         )
     if len(train) < 2:
         raise UserError(f"{train.source}: {len(train)} training pair; in-batch negatives need at least 2")
-    batch_size = config.batch_size or min(_DEFAULT_BATCH, len(train))
+    batch_size = config.batch_size or default_batch_size(len(train))
     batches_per_step = config.trainer.get("gradient_accumulation_steps", 1)
     steps = config.steps or max(1, round(config.epochs * (len(train) // batch_size) / batches_per_step))
     return {"batch_size": batch_size, "steps": steps}
+
+
+def default_batch_size(pairs: int) -> int:
+    """128 pairs, or half of that as often as it takes to give an epoch 16 steps, but not below 16."""
+    size = _LARGEST_BATCH
+    while size > _SMALLEST_BATCH and pairs < size * _FEWEST_STEPS:
+        size //= 2
+    return min(size, pairs)
 
 
 def _prepare_guide(config: RunConfig, train: Pairs) -> PreparedGuide:

@@ -33,7 +33,9 @@ def fit(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs (3).")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs that see each other (128).")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Pairs that see each other (128; little data: fewer).")
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak learning rate (2e-5; static models 2e-3).")
     ] = None,

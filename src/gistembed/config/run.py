@@ -43,8 +43,8 @@ class RunConfig(BaseModel):
         compare_unguided: Train the same student without the guide too, and put all three side by side.
         epochs: Passes over the training pairs.
         steps: Optimizer steps, in place of epochs.
-        batch_size: Pairs that see each other, and so the number of in-batch negatives; 128 where the data has
-            that many.
+        batch_size: Pairs that see each other, and so the number of in-batch negatives; 128, and down to 16
+            for little data.
         learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
         warmup: Share of the steps in which the learning rate rises.
         temperature: τ of the loss.
