@@ -39,12 +39,13 @@ class Console:
         self._console.print(f"warning: {text}", markup=False, style="yellow", soft_wrap=True)
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+    def stage(self, name: str, total: int, *, passing: bool = False) -> Iterator[Callable[[int], None]]:
         """A progress bar with an estimate of the time left.
 
         Args:
             name: What is being done.
             total: How many units there are to do.
+            passing: Whether the bar goes away when the stage is done.
 
         Yields:
             A function that takes the number of units done since the call before.
@@ -58,6 +59,6 @@ class Console:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._console) as progress:
+        with Progress(*columns, console=self._console, transient=passing) as progress:
             task = progress.add_task(name, total=total)
             yield lambda done: progress.update(task, advance=done)

@@ -109,10 +109,16 @@ class EmbeddingModel:
             on_progress(len(block))
         return result
 
-    def token_lengths(self, texts: Sequence[str]) -> Int32[np.ndarray, " texts"] | None:
+    def token_lengths(
+        self, texts: Sequence[str], on_progress: Callable[[int], None] = lambda count: None
+    ) -> Int32[np.ndarray, " texts"] | None:
         """Tokens of each text with special tokens, nothing cut off; None for a model that pads no texts.
 
         The prompts are left out.
+
+        Args:
+            texts: Raw texts.
+            on_progress: Called with the number of texts counted since the call before.
         """
         from transformers import PreTrainedTokenizerBase
 
@@ -125,6 +131,7 @@ class EmbeddingModel:
             lengths += tokenizer(block, truncation=False, padding=False, return_length=True, verbose=False)[
                 "length"
             ]
+            on_progress(len(block))
         return np.array(lengths, dtype=np.int32)
 
 

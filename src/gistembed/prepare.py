@@ -1,5 +1,6 @@
 """What a run needs before anything is written: its data, split, models and sizes, read and checked."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,8 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     warnings = config.ignored()
     for warning in warnings:
         console.warn(warning)
+    if isinstance(config.data, str | os.PathLike):
+        console.say(f"reading {os.fspath(config.data)}")
     pairs = read_pairs(config.data, columns=config.columns)
     console.say(_columns_line(pairs))
     train, held_out, eval_pairs, split = _split(config, pairs)
@@ -91,7 +94,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     sizes = _sizes(config, train)
     student = load_student(config)
     rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
-    guide = _prepare_guide(config, train) if config.loss == "guided" else None
+    guide = _prepare_guide(config, train, console) if config.loss == "guided" else None
     resolved = config.model_copy(update=sizes | {"learning_rate": rate})
     plan = _training_plan(resolved, len(train))
     # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
@@ -109,7 +112,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
             ),
         },
         student=student,
-        lengths=text_lengths(student, train),
+        lengths=_lengths(student, train, console),
         guide=guide,
         plan=plan,
         warnings=warnings,
@@ -215,7 +218,14 @@ def default_batch_size(pairs: int) -> int:
     return min(size, pairs)
 
 
-def _prepare_guide(config: RunConfig, train: Pairs) -> PreparedGuide:
+def _lengths(model: EmbeddingModel, train: Pairs, console: Console) -> Int32[np.ndarray, " texts"]:
+    with console.stage(
+        f"count tokens, {Path(model.name).name}", len(train.text_ids()), passing=True
+    ) as progress:
+        return text_lengths(model, train, progress)
+
+
+def _prepare_guide(config: RunConfig, train: Pairs, console: Console) -> PreparedGuide:
     assert config.guide is not None, "the configuration refuses a guided run without a guide"
     model = load_model(
         config.guide, option="--guide", prompts=config.guide_prompts, max_length=config.guide_max_length
@@ -226,7 +236,7 @@ def _prepare_guide(config: RunConfig, train: Pairs) -> PreparedGuide:
     plan = plan_encoding(model, train)
     if plan.missing(store):
         store.check_writable()
-    return PreparedGuide(model, store, plan, text_lengths(model, train))
+    return PreparedGuide(model, store, plan, _lengths(model, train, console))
 
 
 def _training_plan(config: RunConfig, pairs: int) -> TrainingPlan:

@@ -1,6 +1,6 @@
 """From row numbers to model inputs: each distinct text of a batch once, in micro-batches of like length."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,15 +104,22 @@ class PairCollator:
                 start = stop
 
 
-def text_lengths(model: EmbeddingModel, pairs: Pairs) -> Int32[np.ndarray, " texts"]:
+def text_lengths(
+    model: EmbeddingModel, pairs: Pairs, on_progress: Callable[[int], None] = lambda count: None
+) -> Int32[np.ndarray, " texts"]:
     """Tokens that the model reads for each text of the pairs, nothing cut off.
 
     Counted are the text, the special tokens and the longest of the prompts, so that a text in the role of
     a shorter prompt is never taken for too short. All 0 for a model that pads no texts.
+
+    Args:
+        model: The model that reads them.
+        pairs: Whose texts are measured.
+        on_progress: Called with the number of texts measured since the call before.
     """
     lengths = np.zeros(len(pairs.texts), dtype=np.int32)
     text_ids = pairs.text_ids()
-    measured = model.token_lengths([pairs.texts[text_id] for text_id in text_ids.tolist()])
+    measured = model.token_lengths([pairs.texts[text_id] for text_id in text_ids.tolist()], on_progress)
     prompts = model.token_lengths(["", *model.prompts.values()])
     if measured is not None and prompts is not None:
         # An empty text is its special tokens and nothing else.
