@@ -356,3 +356,13 @@ def test_code_of_the_model_is_never_run(static_copy, tmp_path):
     assert refusal(static_copy).startswith(f"--guide {static_copy}: can't be loaded: ")
     assert not marker.exists()
     assert "evil" not in sys.modules
+
+
+def test_memory_that_runs_out_while_embedding(static, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ...")
+
+    monkeypatch.setattr(static.model, "encode_query", full)
+    with pytest.raises(UserError) as raised:
+        static.embed(["text"], "anchor")
+    assert str(raised.value) == f"out of memory; choose a smaller maximum length for {static.name}"

@@ -93,6 +93,9 @@ class EmbeddingModel:
             texts: Raw texts.
             role: Which prompt (and which branch of an asymmetric model) to use.
             on_progress: Called with the number of texts done since the call before.
+
+        Raises:
+            UserError: If memory runs out.
         """
         result = np.empty((len(texts), self.dimensions), dtype=np.float32)
         encode = self.model.encode_query if role == "anchor" else self.model.encode_document
@@ -100,12 +103,13 @@ class EmbeddingModel:
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         for start in range(0, len(order), _EMBED_BLOCK):
             block = order[start : start + _EMBED_BLOCK]
-            result[block] = encode(
-                [texts[i] for i in block],
-                prompt=self.prompts[role],
-                show_progress_bar=False,
-                normalize_embeddings=True,
-            )
+            with memory_errors(f"choose a smaller maximum length for {self.name}"):
+                result[block] = encode(
+                    [texts[i] for i in block],
+                    prompt=self.prompts[role],
+                    show_progress_bar=False,
+                    normalize_embeddings=True,
+                )
             on_progress(len(block))
         return result
 
@@ -198,6 +202,29 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         if had_bar:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def memory_errors(advice: str) -> Iterator[None]:
+    """Lack of memory as the user's own mistake, which it is: there is a setting for it.
+
+    Args:
+        advice: What to do.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        UserError: If memory runs out.
+    """
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(f"out of memory; {advice}") from error
 
 
 def resolve_folder(name: str, *, option: str) -> Path:

@@ -25,7 +25,7 @@ from gistembed.errors import UserError
 from gistembed.files import library_writes
 from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
-from gistembed.models import EmbeddingModel, no_progress_bars
+from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
 from gistembed.record import StepRecord
 from gistembed.train.module import BatchLoss
@@ -155,7 +155,7 @@ def train_student(
             _interrupts_stop(steps, on_interrupt),
             no_progress_bars(),
             library_writes(checkpoints),
-            _memory(),
+            memory_errors("choose a smaller --batch-size, or shorter texts by student_max_length"),
         ):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not all(bool(torch.isfinite(parameter).all()) for parameter in student.model.parameters()):
@@ -185,19 +185,6 @@ def _tensorboard_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
-
-
-@contextmanager
-def _memory() -> Iterator[None]:
-    """Lack of memory as the user's own mistake, which it is: there is a setting for it."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        raise UserError(
-            "out of memory; choose a smaller --batch-size, or shorter texts by student_max_length"
-        ) from error
 
 
 def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransformerTrainingArguments:
