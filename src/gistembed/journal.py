@@ -32,8 +32,9 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         "eval": run.eval_pairs.source if run.eval_pairs is not None else None,
         "retention": retention.source if run.config.retention is not None else None,
     }
+    train_data = data_record(run.pairs)
     inputs = {
-        "pairs": run.pairs.digest(),
+        "pairs": train_data.digest,
         "evaluation pairs": run.tasks["held-out"].pairs.digest(),
         "retention pairs": retention.digest(),
         "student": run.student.identity,
@@ -52,7 +53,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         inputs=inputs,
         versions=versions(),
         machine=machine(),
-        train_data=data_record(run.pairs),
+        train_data=train_data,
         eval_data=data_record(run.eval_pairs) if run.eval_pairs is not None else None,
         split=run.split,
         student=model_record(run.student, run.lengths),

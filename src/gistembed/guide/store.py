@@ -5,9 +5,7 @@ file of keys and vectors. It is written beside its place, flushed to disk and re
 whole or not at all, and writers never touch each other's files.
 """
 
-import errno
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,10 +15,9 @@ import xxhash
 from jaxtyping import Float16
 
 from gistembed.errors import StorageError, UserError
-from gistembed.files import write_whole
+from gistembed.files import can_be_written, no_space, write_whole
 
 _SHARD_SUFFIX = ".safetensors"
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,7 @@ class GuideStore:
         Raises:
             UserError: If the folder, or the nearest one above it that is there, can't be written.
         """
-        nearest = next(path for path in (self.folder, *self.folder.parents) if os.path.lexists(path))
-        if not (os.access(nearest, os.W_OK | os.X_OK) and nearest.is_dir()):
+        if not can_be_written(self.folder):
             raise UserError(f"--store {self._root}: can't be written; choose another folder")
 
     def __contains__(self, key: bytes) -> bool:
@@ -141,7 +137,7 @@ class GuideStore:
                 write_whole(manifest, json.dumps(asdict(self._identity), indent=2).encode())
             write_whole(path, content)
         except OSError as error:
-            advice = "free space or choose" if error.errno in _NO_SPACE else "choose"
+            advice = "free space or choose" if no_space(error) else "choose"
             raise StorageError(
                 f"{self.folder}: the guide's vectors can't be stored ({error.strerror}); "
                 f"{advice} another folder with --store"
