@@ -6,7 +6,7 @@ OUT ?=
 STUDENT ?=
 GUIDE ?=
 
-.PHONY: help demo control benchmark test check format clean
+.PHONY: help demo control benchmark test torture check format clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
@@ -24,6 +24,9 @@ benchmark: $(VENV)/.installed-test  ## One training step against sentence-transf
 
 test: $(VENV)/.installed-test  ## Run the tests.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+torture: $(VENV)/.installed-test  ## Run the same checks over far more cases: minutes to hours.
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m torture
 
 check: $(VENV)/.installed-dev  ## Format, lint, docstrings, types, spelling.
 	$(BIN)/ruff format --check .

@@ -2,8 +2,15 @@
 
 from typing import Literal
 
-Block = Literal["ap", "aa", "pp", "an"]
+Block = Literal["ap", "aa", "an", "pp", "pa"]
 Role = Literal["anchor", "document"]
 MarginStrategy = Literal["absolute", "relative"]
+MaskAction = Literal["drop", "soften", "promote"]
+Scorer = Literal["guide", "student"]
+GuideVote = Literal["mean", "majority", "any", "all"]
+NegativeSource = Literal["both", "in_batch", "explicit"]
+StarvedAction = Literal["count", "keep_least_similar", "skip"]
+Compatibility = Literal["default", "paper", "sentence-transformers"]
+HardnessMode = Literal["in_batch_negatives", "hard_negatives", "all_negatives"]
 TrainedModel = Literal["guided", "unguided"]
 DataSet = Literal["held-out", "retention"]

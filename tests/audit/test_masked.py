@@ -11,7 +11,7 @@ from gistembed.audit import audit_masks
 from gistembed.batches import BatchPlan, batch_ids
 from gistembed.guide import GuideVectors
 from gistembed.loss import guided_contrastive_loss
-from gistembed.mask import MaskPolicy, keep_mask
+from gistembed.mask import MaskPolicy, score_rows
 
 # In the plane, by angle in degrees; the guide cosine of two texts is the cosine of the angle between them.
 ANGLES = {"a0": 0, "p0": 40, "a1": 30, "p1": 59, "a2": 180, "p2": 190, "n0": 10, "n2": 80}
@@ -56,7 +56,7 @@ def test_a_batch_by_hand():
     assert record.rows_by_masked == [1, 2]
     # The two rows of block pp see each other alike; either may be the one that is shown.
     either = [("pp", "a0", "p0", "p1"), ("pp", "a1", "p1", "p0")]
-    ap, aa, pp, an = seen(record.examples)
+    ap, aa, an, pp = seen(record.examples)
     assert [ap, aa, an] == [("ap", "a1", "p1", "p0"), ("aa", "a0", "p0", "a1"), ("an", "a0", "p0", "n0")]
     assert pp in either
     by_block = {example.block: example for example in record.examples}
@@ -70,7 +70,7 @@ def test_a_batch_by_hand():
 
 def test_the_closest_calls_stayed():
     record = audit_of(ROWS, ANGLES)
-    ap, aa, pp, *an = seen(record.kept_examples)
+    ap, aa, *an, pp = seen(record.kept_examples)
     assert [ap, aa] == [("ap", "a0", "p0", "p1"), ("aa", "a1", "p1", "a0")]
     assert pp in [("pp", "a2", "p2", "p1"), ("pp", "a1", "p1", "p2")]
     assert an == [("an", "a1", "p1", "n2"), ("an", "a2", "p2", "n0")]
@@ -178,24 +178,25 @@ def test_chunks_do_not_show(rows, seed, chunk_rows):
 
 
 @pytest.mark.parametrize(
-    ("negatives", "shapes"),
+    ("negatives", "rows"),
     [
-        (0, [(512, 1000)] * 3 + [(488, 1000)] * 3),
-        # At most a million scores: 333 rows of 3,000 hard negatives.
-        (3, ([(333, 1000)] * 3 + [(333, 3000)]) * 3 + [(1, 1000)] * 3 + [(1, 3000)]),
+        # At most a million scores: 333 rows of 3,000 candidates, 166 rows of 3,000 and 3,000 hard negatives.
+        (0, [333, 333, 333, 1]),
+        (3, [166] * 6 + [4]),
     ],
 )
-def test_the_scores_held_at_a_time_are_few_however_large_the_batch(monkeypatch, negatives, shapes):
-    seen_shapes = []
+def test_the_scores_held_at_a_time_are_few_however_large_the_batch(monkeypatch, negatives, rows):
+    seen_rows = []
 
-    def watch(eligible, similarities, thresholds, margin):
-        seen_shapes.append(tuple(similarities.shape))
-        return keep_mask(eligible, similarities, thresholds, margin)
+    def watch(vectors, texts, chunk, columns, out):
+        seen_rows.append(len(out))
+        assert out.numel() <= 1_000_000
+        return score_rows(vectors, texts, chunk, columns, out)
 
-    monkeypatch.setattr("gistembed.audit.masked.keep_mask", watch)
+    monkeypatch.setattr("gistembed.audit.masked.score_rows", watch)
     pairs = pairs_of([(f"a{i}", f"p{i}", [f"n{i}.{k}" for k in range(negatives)]) for i in range(1000)])
     record = audit_masks(pairs, random_guide(pairs, seed=0), MaskPolicy(), BatchPlan(1000, 1000, seed=0))
-    assert seen_shapes == shapes
+    assert seen_rows == rows
     assert record.rows == 1000
 
 
@@ -224,6 +225,7 @@ def loss_metrics(pairs, guide, policy, rows):
         negative_ids=torch.from_numpy(ids.negatives) if hard else None,
         negative_mask=torch.from_numpy(ids.negatives >= 0) if hard else None,
         known_ids=torch.from_numpy(ids.known),
+        known_offsets=torch.from_numpy(ids.known_offsets),
         policy=policy,
     ).metrics
 

@@ -116,13 +116,13 @@ def test_labels_by_value(bert):
     assert labels["anchor_ids"].tolist() == as_ids("aca")
     assert labels["positive_ids"].tolist() == as_ids("bbe")
     assert labels["negative_ids"].tolist() == [as_ids(row) for row in ("--", "da", "b-")]
-    assert [sorted(row) for row in labels["known_ids"].tolist()] == [
-        sorted(as_ids(row)) for row in ("be", "b-", "be")
-    ]
+    assert labels["known_ids"].tolist() == as_ids("bebbe")
+    assert labels["known_offsets"].tolist() == [0, 2, 3, 5]
     assert {tensor.dtype for tensor in labels.values()} == {torch.int64}
     assert labels.keys() == {
         *(f"{role}_units" for role in ("anchor", "positive", "negative")),
         *(f"{role}_ids" for role in ("anchor", "positive", "negative", "known")),
+        "known_offsets",
     }
 
 

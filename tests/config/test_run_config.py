@@ -60,7 +60,7 @@ def test_a_resolved_configuration_is_read_back(tmp_path):
         ({"loss": "triplet"}, "`loss` = 'triplet': input should be 'guided' or 'infonce'"),
         ({"margin_strategy": "x"}, "`margin_strategy` = 'x': input should be 'absolute' or 'relative'"),
         ({"margin": float("nan")}, "`margin` = nan: input should be a finite number"),
-        ({"margin": {"xy": 0.1}}, "`margin` = 'xy': input should be 'ap', 'aa', 'pp' or 'an'"),
+        ({"margin": {"xy": 0.1}}, "`margin` = 'xy': input should be 'ap', 'aa', 'an', 'pp' or 'pa'"),
         (
             {"margin": {"ap": "a lot"}},
             "`margin` = 'a lot': input should be a valid number, unable to parse string as a number",

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gistembed import MaskPolicy, guided_contrastive_loss
+from gistembed.loss.sweep import _Room
 
 
 def batch(dtype: torch.dtype = torch.float32, rows: int = 7):
@@ -129,3 +130,78 @@ def test_padded_negatives_get_a_gradient_of_zero_whatever_they_hold():
     assert torch.isfinite(loss)
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
     assert not gradients[2][absent].any()
+
+
+@pytest.mark.parametrize(
+    "policy", [MaskPolicy(margin=0.05), MaskPolicy(contrast_reverse=True)], ids=["", "pa"]
+)
+def test_shares_of_the_rows_add_up(policy):
+    """So ranks that each take their own rows of a gathered batch have one batch's loss and gradients."""
+    arguments = batch(torch.float64) | {"weights": torch.arange(7.0, dtype=torch.float64), "policy": policy}
+    whole = loss_and_gradients(arguments)
+    parts = [
+        loss_and_gradients(arguments | {"rows": rows}) for rows in (slice(0, 2), slice(2, 3), slice(3, 7))
+    ]
+    summed = [sum(values) for values in zip(*parts, strict=True)]
+    torch.testing.assert_close(summed, whole, rtol=1e-12, atol=1e-12)
+
+
+def test_dims_add_up_and_share_the_mask():
+    """Cut and normalised by hand, with the mask of the guide, the losses add up to that of one call."""
+    arguments = batch(torch.float64)
+    together = loss_and_gradients(arguments | {"dims": [6, 2, 4], "dim_weights": [1.0, 0.5, 2.0]})
+    names = ("anchors", "positives", "negatives")
+    summed = [torch.zeros_like(value) for value in together]
+    for dim, weight in ((6, 1.0), (2, 0.5), (4, 2.0)):
+        cut = {name: arguments[name][..., :dim] for name in names}
+        loss, *gradients = loss_and_gradients(arguments | cut)
+        summed[0] += weight * loss
+        for total, gradient in zip(summed[1:], gradients, strict=True):
+            total[..., :dim] += weight * gradient
+    torch.testing.assert_close(together, summed, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("action", ["drop", "soften", "promote"])
+def test_gradcheck_of_every_action(action):
+    """The guide's word is a constant, and extra weight is too: the slopes are those of finite differences."""
+    policy = MaskPolicy(margin=0.05, action=action, softness=0.1 if action == "soften" else None)
+    arguments = batch(torch.float64, rows=4) | {"policy": policy, "chunk_rows": 3}
+    names = ("anchors", "positives", "negatives", "temperature")
+    values = [torch.as_tensor(arguments[name], dtype=torch.float64).requires_grad_() for name in names]
+    assert torch.autograd.gradcheck(
+        lambda *inputs: guided_contrastive_loss(**arguments | dict(zip(names, inputs, strict=True))).loss,
+        values,
+    )
+
+
+def test_what_memory_held_before_does_not_show(monkeypatch):
+    """Chunks reuse memory that nobody has cleared."""
+    shaped = _Room.shaped
+
+    def poisoned(self, rows, columns):
+        return shaped(self, rows, columns).fill_(torch.nan)
+
+    arguments = batch() | {"policy": MaskPolicy(action="promote"), "chunk_rows": 3}
+    clean = loss_and_gradients(arguments)
+    monkeypatch.setattr(_Room, "shaped", poisoned)
+    torch.testing.assert_close(loss_and_gradients(arguments), clean, rtol=0, atol=0)
+
+
+def test_without_gradients_none_are_made():
+    arguments = batch()
+    with torch.no_grad():
+        loss = guided_contrastive_loss(**arguments).loss
+    assert not loss.requires_grad
+    assert loss == loss_and_gradients(arguments)[0]
+
+
+@pytest.mark.parametrize("guide_dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_guide_and_student_may_differ_in_precision(dtype, guide_dtype):
+    """The guide is compared in its own precision, float32 at least: here nothing lies near a limit."""
+    arguments = batch(dtype)
+    mixed = {
+        name: value.to(guide_dtype) if name.startswith("guide") else value
+        for name, value in arguments.items()
+    }
+    torch.testing.assert_close(loss_and_gradients(mixed), loss_and_gradients(arguments))

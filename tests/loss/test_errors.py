@@ -6,7 +6,9 @@ import jaxtyping
 import pytest
 import torch
 
-from gistembed import guided_contrastive_loss
+from gistembed import MaskPolicy, guided_contrastive_loss
+from gistembed.loss import NotFiniteError
+from gistembed.mask import MarginSchedule
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +31,15 @@ def batch():
         "anchor_ids": torch.arange(3),
         "positive_ids": torch.arange(3, 6),
         "negative_ids": torch.arange(6, 12).reshape(3, 2),
-        "known_ids": torch.full((3, 1), -1),
+        "known_ids": torch.tensor([20, 21]),
+        "known_offsets": torch.tensor([0, 1, 2, 2]),
         "negative_mask": torch.ones(3, 2, dtype=torch.bool),
         "weights": torch.ones(3),
     }
 
 
 NO_IDS = {"anchor_ids": None, "positive_ids": None, "negative_ids": None}
+NO_NEGATIVES = {"negatives": None, "guide_negatives": None, "negative_ids": None, "negative_mask": None}
 NO_GUIDE = {"guide_anchors": None, "guide_positives": None, "guide_negatives": None}
 
 
@@ -167,8 +171,105 @@ NO_GUIDE = {"guide_anchors": None, "guide_positives": None, "guide_negatives": N
             "known_ids: given without the ids of the texts",
         ),
         (
-            {"known_ids": torch.ones(2, 1, dtype=torch.int64)},
-            "known_ids: expected (3, known per row), got (2, 1)",
+            {"known_offsets": None},
+            "known_offsets: expected exactly where there are known_ids",
+        ),
+        (
+            {"known_ids": None},
+            "known_offsets: expected exactly where there are known_ids",
+        ),
+        (
+            {"known_offsets": torch.tensor([0, 2])},
+            "known_offsets: expected (4,), got (2,)",
+        ),
+        (
+            {"known_ids": torch.arange(3)},
+            "known_ids: expected (2,), got (3,)",
+        ),
+        (
+            {"trusted_negatives": torch.ones(3, 1, dtype=torch.bool)},
+            "trusted_negatives: expected (3, 2), got (3, 1)",
+        ),
+        (
+            {"trusted_negatives": torch.ones(3, 2)},
+            "trusted_negatives: expected truth values, got torch.float32",
+        ),
+        (
+            {"negative_mask": torch.ones(3, 2)},
+            "negative_mask: expected truth values, got torch.float32",
+        ),
+        (
+            NO_NEGATIVES | {"trusted_negatives": torch.ones(3, 2, dtype=torch.bool)},
+            "trusted_negatives: given without negatives",
+        ),
+        (
+            NO_NEGATIVES | {"policy": MaskPolicy(negatives="explicit")},
+            "negatives: the policy wants 'explicit' ones, and the batch has none",
+        ),
+        (
+            {"weights": torch.ones(3, device="meta")},
+            "weights: expected on cpu like anchors, got on meta",
+        ),
+        (
+            {"guide_positives": torch.ones(3, 5, device="meta")},
+            "guide_positives: expected on cpu like anchors, got on meta",
+        ),
+        (
+            {"guide_positives": [torch.ones(3, 5)] * 2},
+            "guide_positives: expected 1 guides like guide_anchors, got 2",
+        ),
+        (
+            {"policy": MaskPolicy(scorer="student")},
+            "guide_anchors: given, but the policy lets the student score; leave the guide out",
+        ),
+        (
+            NO_GUIDE | {"policy": MaskPolicy(compat="sentence-transformers")},
+            "guide_anchors: missing; compat 'sentence-transformers' needs a guide",
+        ),
+        (
+            {"policy": MaskPolicy(margin=MarginSchedule(0.1, 0.0, steps=10))},
+            "margin: follows a schedule; choose a step with policy.at_step(step)",
+        ),
+        (
+            {"hardness_strength": 1.0},
+            "hardness_strength: 1.0 has no effect without hardness_mode",
+        ),
+        (
+            {"hardness_mode": "hard", "hardness_strength": 1.0},
+            "hardness_mode: 'hard' is unknown; choose one of in_batch_negatives, hard_negatives, "
+            "all_negatives",
+        ),
+        (
+            {"hardness_mode": "all_negatives"},
+            "hardness_strength: expected a finite number above 0, got 0.0",
+        ),
+        (
+            {"dims": [4, 5]},
+            "dims: expected different numbers within 1 … 4, got [4, 5]",
+        ),
+        (
+            {"dims": []},
+            "dims: expected different numbers within 1 … 4, got []",
+        ),
+        (
+            {"dims": [2, 2]},
+            "dims: expected different numbers within 1 … 4, got [2, 2]",
+        ),
+        (
+            {"dims": [2, 4], "dim_weights": [1.0]},
+            "dim_weights: expected 2 finite numbers ≥ 0, got [1.0]",
+        ),
+        (
+            {"dim_weights": [1.0]},
+            "dim_weights: given without dims",
+        ),
+        (
+            {"rows": slice(2, 4)},
+            "rows: expected a slice of neighbouring rows within 0 … 3, got slice(2, 4, None)",
+        ),
+        (
+            {"rows": slice(0, 3, 2)},
+            "rows: expected a slice of neighbouring rows within 0 … 3, got slice(0, 3, 2)",
         ),
     ],
     ids=lambda value: value.replace(" ", "_") if isinstance(value, str) else "",
@@ -189,6 +290,15 @@ def test_an_unusable_guide_vector_is_named(name, value):
         guided_contrastive_loss(**arguments)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", ["anchors", "positives", "negatives"])
+def test_a_vector_that_is_not_finite_is_named(name, value):
+    arguments = batch()
+    arguments[name][2] = value
+    with pytest.raises(NotFiniteError, match=f"^{name}: the vector of row 2 is not finite$"):
+        guided_contrastive_loss(**arguments)
+
+
 def test_guide_vectors_of_padding_may_be_anything():
     arguments = batch()
     arguments["negative_mask"][1] = False
@@ -197,7 +307,9 @@ def test_guide_vectors_of_padding_may_be_anything():
 
 
 @pytest.mark.parametrize(
-    "change", [{}, NO_GUIDE, NO_IDS | {"known_ids": None}], ids=["all", "no guide", "no ids"]
+    "change",
+    [{}, NO_GUIDE, NO_IDS | {"known_ids": None, "known_offsets": None}],
+    ids=["all", "no guide", "no ids"],
 )
 def test_the_batch_is_otherwise_good(change):
     assert torch.isfinite(guided_contrastive_loss(**batch() | change).loss)

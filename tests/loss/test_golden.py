@@ -66,7 +66,8 @@ def test_an_anchor_of_two_rows_is_no_negative_of_itself(known, expected):
         axes(1, 2),
         anchor_ids=ids(0, 0),
         positive_ids=ids(1, 2),
-        known_ids=None if known is None else known.unsqueeze(1),
+        known_ids=known,
+        known_offsets=None if known is None else ids(0, 1, 2),
         temperature=1.0,
         policy=MaskPolicy(contrast_positives=False),
     )
@@ -227,3 +228,208 @@ def test_a_float_temperature_keeps_its_digits_in_float64():
     """0.1 rounded to float32 on its way would be off by 1.5e-8 of itself."""
     output = guided_contrastive_loss(axes(0, 1), axes(0, 1), temperature=0.1, policy=ONLY_AP)
     assert output.loss.item() == pytest.approx(math.log1p(math.exp(-10)), rel=1e-12)
+
+
+def one_row(similarities, policy, **options):
+    """One row whose guide threshold is cos 60° = 0.5, and hard negatives with these guide similarities.
+
+    All cosines of the student are 0, so the loss is the logarithm of weighted counts.
+    """
+    values = torch.tensor([similarities], dtype=torch.float64)
+    count = len(similarities)
+    return guided_contrastive_loss(
+        axes(0),
+        axes(1),
+        axes(*[2] * count).unsqueeze(0),
+        guide_anchors=at_angles(0),
+        guide_positives=at_angles(60),
+        guide_negatives=torch.stack([values, (1 - values**2).sqrt()], dim=-1),
+        policy=policy,
+        **options,
+    )
+
+
+def test_softened_candidates_fade_with_their_distance_from_the_limit():
+    """0.1 and 0.3 above the limit at a softness of 0.2: they count e^−0.5 and e^−1.5. Dropped: ln 2."""
+    output = one_row([0.2, 0.6, 0.8], MaskPolicy(action="soften", softness=0.2))
+    expected = math.log(2 + math.exp(-0.5) + math.exp(-1.5))
+    assert output.loss.item() == pytest.approx(expected, rel=1e-12)
+    assert output.metrics["mask_rate/an"] == pytest.approx(2 / 3)
+
+
+def test_promoted_candidates_share_the_numerator():
+    """Two of three leave and become positives: ln(4 / 3). Dropped: ln 2."""
+    output = one_row([0.2, 0.6, 0.8], MaskPolicy(action="promote"))
+    assert output.loss.item() == pytest.approx(math.log(4 / 3), rel=1e-12)
+    assert output.metrics["negatives_per_row"] == 1
+
+
+@pytest.mark.parametrize(("most", "kept"), [(None, 1), (0, 5), (1, 4), (3, 2), (0.5, 3), (0.39, 4)])
+def test_no_more_leave_than_allowed(most, kept):
+    """Four of five are above the limit."""
+    output = one_row([0.2, 0.6, 0.7, 0.8, 0.9], MaskPolicy(max_masked=most))
+    assert output.loss.item() == pytest.approx(math.log(1 + kept), rel=1e-12)
+
+
+def test_the_most_similar_leave_first():
+    """With cosines of the student for each negative, the sum tells which two stay."""
+    policy = MaskPolicy(max_masked=1)
+    student = at_angles(80, 70, 60).unsqueeze(0)
+    similarities = torch.tensor([[0.9, 0.6, 0.2]], dtype=torch.float64)
+    output = guided_contrastive_loss(
+        at_angles(0),
+        at_angles(90),
+        student,
+        guide_anchors=at_angles(0),
+        guide_positives=at_angles(60),
+        guide_negatives=torch.stack([similarities, (1 - similarities**2).sqrt()], dim=-1),
+        temperature=1.0,
+        policy=policy,
+    )
+    left = math.exp(cosine(70)) + math.exp(cosine(60))
+    assert output.loss.item() == pytest.approx(math.log(1 + left), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("starved", "expected"),
+    [("count", math.log(2)), ("keep_least_similar", math.log(4)), ("skip", 0.0)],
+)
+def test_a_starved_row(starved, expected):
+    """One of four stays where three should: reported, filled up with the least similar, or left out."""
+    output = one_row([0.2, 0.6, 0.7, 0.9], MaskPolicy(min_negatives=3, starved=starved))
+    assert output.loss.item() == pytest.approx(expected, abs=1e-12)
+    assert output.metrics["starved_rows"] == (starved != "keep_least_similar")
+
+
+def test_a_skipped_row_stays_in_the_mean():
+    """As a row that lost all its negatives does: its loss is 0, and the other row's counts half."""
+    output = guided_contrastive_loss(
+        axes(0, 1),
+        axes(2, 3),
+        guide_anchors=at_angles(0, 100),
+        guide_positives=at_angles(60, 110),
+        policy=MaskPolicy(
+            min_negatives=1,
+            starved="skip",
+            limit_floor=-0.99,
+            contrast_anchors=False,
+            contrast_positives=False,
+            margin=0.3,
+        ),
+    )
+    # Row 0 keeps p_1 at 110° (limit 0.2); row 1 loses p_0 at 40° (limit cos 10° − 0.3).
+    assert output.loss.item() == pytest.approx(math.log(2) / 2)
+
+
+def test_trusted_negatives_stay_whatever_the_guide_says():
+    trusted = torch.tensor([[True, False, False]])
+    some = one_row([0.9, 0.8, 0.2], MaskPolicy(), trusted_negatives=trusted)
+    assert some.loss.item() == pytest.approx(math.log(3), rel=1e-12)
+    every = one_row([0.9, 0.8, 0.2], MaskPolicy(trust_negatives=True))
+    assert every.loss.item() == pytest.approx(math.log(4), rel=1e-12)
+
+
+def test_trust_is_of_the_own_row_and_does_not_bring_own_texts_back():
+    """Row 0's trusted negative leaves in row 1, and one that is the row's own positive leaves everywhere."""
+    output = guided_contrastive_loss(
+        axes(0, 1),
+        axes(2, 3),
+        axes(4, 5).unsqueeze(1),
+        guide_anchors=at_angles(0, 10),
+        guide_positives=at_angles(60, 70),
+        guide_negatives=at_angles(5, 5).unsqueeze(1),
+        anchor_ids=ids(0, 1),
+        positive_ids=ids(2, 3),
+        negative_ids=ids(4, 3).unsqueeze(1),
+        policy=MaskPolicy(trust_negatives=True, contrast_anchors=False, contrast_positives=False),
+    )
+    # Row 0: p_1 at 70° and its own n_0 stay, n_1 at 5° leaves. Row 1: p_0 at 50° and n_0 at 5° leave (limit
+    # 60°), and n_1 is its own positive.
+    assert output.loss.item() == pytest.approx((math.log(3) + 0) / 2)
+
+
+def test_explicit_negatives_are_all_that_a_row_meets():
+    """Rows with two, one and no negatives of their own: ln 3, ln 2 and 0."""
+    output = guided_contrastive_loss(
+        axes(0, 1, 2),
+        axes(3, 4, 5),
+        axes(0, 0, 0, 0, 0, 0).reshape(3, 2, -1).roll(1, 0),
+        negative_mask=torch.tensor([[True, True], [False, True], [False, False]]),
+        temperature=1e9,
+        policy=MaskPolicy(negatives="explicit"),
+    )
+    assert output.loss.item() == pytest.approx((math.log(3) + math.log(2)) / 3, abs=1e-6)
+    assert output.metrics["negatives_per_row"] == 1
+
+
+@pytest.mark.parametrize(("vote", "kept"), [("mean", 2), ("any", 1), ("majority", 2), ("all", 3)])
+def test_several_guides(vote, kept):
+    """Thresholds 0.5 for three guides; the negatives have 0.6 0.6 0.6, 0.6 0.6 0.1, 0.6 0.4 0.1, 0 0 0."""
+    by_guide = torch.tensor([[0.6, 0.6, 0.6, 0.0], [0.6, 0.6, 0.4, 0.0], [0.6, 0.1, 0.1, 0.0]]).double()
+    output = guided_contrastive_loss(
+        axes(0),
+        axes(1),
+        axes(2, 2, 2, 2).unsqueeze(0),
+        guide_anchors=[at_angles(0)] * 3,
+        guide_positives=[at_angles(60)] * 3,
+        guide_negatives=[
+            torch.stack([values, (1 - values**2).sqrt()], dim=-1).unsqueeze(0) for values in by_guide
+        ],
+        policy=MaskPolicy(guide_vote=vote),
+    )
+    # The means are 0.6, 0.43, 0.37 and 0.
+    assert output.loss.item() == pytest.approx(math.log(1 + (3 if vote == "mean" else kept)), rel=1e-12)
+
+
+def test_the_student_can_be_its_own_guide():
+    """Row 0 leaves out what is nearer to a_0 than p_0 at 50°: a_1 at 40°; p_1 against p_0 stands at 60°."""
+    output = guided_contrastive_loss(
+        at_angles(0, 40), at_angles(50, 110), temperature=1.0, policy=MaskPolicy(scorer="student")
+    )
+    kept_0 = math.exp(cosine(110)) + math.exp(cosine(60))
+    # Row 1, limit 70°: p_0 at 10°, a_0 at 40° and p_0 against p_1 at 60° leave.
+    assert output.loss.item() == pytest.approx(math.log1p(kept_0 / math.exp(cosine(50))) / 2, rel=1e-12)
+    assert output.metrics["mask_rate/ap"] == 1 / 2
+
+
+def test_a_zero_vector_of_the_student_has_no_direction():
+    """A static model gives one for a text of unknown tokens: cosine 0 with everything, and no gradient."""
+    anchors = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    output = guided_contrastive_loss(anchors, axes(0, 1)[:, :2], temperature=1.0, policy=ONLY_AP)
+    output.loss.backward()
+    # Row 0: both positives at 0. Row 1: its own at 90°, the other at 0°.
+    assert output.loss.item() == pytest.approx((math.log(2) + math.log(1 + math.e)) / 2)
+    assert torch.isfinite(anchors.grad).all()
+    assert not anchors.grad[0].any()
+    assert anchors.grad[1].any()
+
+
+def test_ties_in_half_precision_stay():
+    """Guide vectors in bfloat16 are compared in float32: equal vectors tie, and a tie stays."""
+    guide = at_angles(0, 33, 33).to(torch.bfloat16)
+    output = guided_contrastive_loss(
+        axes(0, 1),
+        axes(2, 3),
+        guide_anchors=guide[:1].expand(2, -1),
+        guide_positives=guide[1:],
+        policy=ONLY_AP,
+    )
+    assert output.metrics["mask_rate/ap"] == 0
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_tie_leaves_if_the_rule_is_not_strict(strict):
+    output = guided_contrastive_loss(
+        axes(0, 1),
+        axes(2, 3),
+        guide_anchors=axes(0, 1),
+        guide_positives=axes(2, 2),
+        policy=MaskPolicy(strict=strict, contrast_anchors=False, contrast_positives=False),
+    )
+    assert output.metrics["mask_rate/ap"] == (not strict)
+
+
+def test_one_fixed_threshold_for_all_rows():
+    """Floor and ceiling alike: 0.7 decides, whatever the row's own pair is worth to the guide."""
+    output = one_row([0.65, 0.75], MaskPolicy(limit_floor=0.7, limit_ceiling=0.7))
+    assert output.loss.item() == pytest.approx(math.log(2), rel=1e-12)

@@ -64,11 +64,11 @@ def pure_loss(student, guide, rows):
         return torch.from_numpy(guide.matrix[guide.rows[role][ids]].astype(np.float32))
 
     known = [PAIRS.known_positives().of(anchor) for anchor in anchors]
-    widest = max(map(len, known))
     arguments = {
         "anchor_ids": torch.from_numpy(anchors),
         "positive_ids": torch.from_numpy(positives),
-        "known_ids": torch.tensor([[*ids, *[-1] * (widest - len(ids))] for ids in known]),
+        "known_ids": torch.from_numpy(np.concatenate(known)),
+        "known_offsets": torch.tensor([0, *np.cumsum([len(ids) for ids in known])]),
         "temperature": 0.05,
         "policy": POLICY,
     }

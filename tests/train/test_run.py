@@ -1,6 +1,7 @@
 """One training run: its arguments, its guards, its checkpoints and its end."""
 
 import json
+import math
 import os
 import signal
 
@@ -13,6 +14,7 @@ from gistembed import MaskPolicy, UserError
 from gistembed.batches import BatchPlan, text_lengths
 from gistembed.models import load_model
 from gistembed.train import TrainingPlan, train_student, training_arguments
+from gistembed.train.module import BatchLoss
 from gistembed.train.run import newest_checkpoint
 
 PAIRS = pairs_of([(f"question {i}", f"answer {i * i}", []) for i in range(12)])
@@ -100,13 +102,20 @@ def test_second_interrupt_stops_at_once(train):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_loss_that_is_not_finite_stops_the_run(train, tmp_path):
+def test_embedding_that_is_not_finite_stops_the_run(train, tmp_path):
     """At this rate the first update throws the weights out of range; the peer's trainer would go on."""
     with pytest.raises(UserError) as raised:
         train(plan_of(rate=1e38))
-    message = "training stopped: the loss is not finite at step 2; try a lower --learning-rate"
+    message = "training stopped: an embedding is not finite at step 2; try a lower --learning-rate"
     assert str(raised.value) == message
     assert newest_checkpoint(tmp_path / "checkpoints") is None
+
+
+def test_loss_that_is_not_finite_stops_the_run(train, monkeypatch):
+    monkeypatch.setattr(BatchLoss, "forward", lambda self, *_: next(self.parameters()).sum() * math.nan)
+    message = "training stopped: the loss is not finite at step 1; try a lower --learning-rate"
+    with pytest.raises(UserError, match=f"^{message}$"):
+        train(plan_of())
 
 
 def test_weight_that_is_not_finite_stops_the_run(train):

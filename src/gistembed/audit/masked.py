@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
-from torch.nn import functional
 
 from gistembed.batches import BatchIds, BatchPlan, batch_ids
 from gistembed.guide import GuideVectors
-from gistembed.mask import BLOCK_INPUTS, MaskPolicy, eligible_mask, keep_mask
+from gistembed.mask import BatchMask, BatchTexts, MaskPolicy, score_rows, unit_length
 from gistembed.pairs import Pairs
 from gistembed.record import AuditRecord, MaskedExample
-from gistembed.terms import Block, Role
+from gistembed.terms import Block
 
 _ROWS = 8192
 _CHUNK_ROWS = 512
@@ -40,16 +39,10 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
     masked_per_row: list[Int64[np.ndarray, " rows"]] = []
     batches = plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]
     for rows in batches:
-        batch = _Batch.of(batch_ids(pairs, relations, rows), guide)
+        batch = _Batch.of(batch_ids(pairs, relations, rows), guide, policy)
         looked_at = rows[:_ROWS]
-        chunk_rows = max(1, min(_CHUNK_ROWS, _CHUNK_SCORES // batch.widest))
-        for start in range(0, len(looked_at), chunk_rows):
-            chunk = looked_at[start : start + chunk_rows]
-            masked = np.zeros(len(chunk), dtype=np.int64)
-            for block, seen in batch.masks(slice(start, start + len(chunk)), policy):
-                tallies[block].add(seen, chunk)
-                masked += seen.masked.sum(dim=1).numpy()
-            masked_per_row.append(masked)
+        for chunk in batch.chunks(len(looked_at)):
+            masked_per_row.append(batch.look_at(chunk, looked_at[chunk], tallies))
     counts = np.concatenate(masked_per_row)
     edges = [*[edge for edge in _MASKED_EDGES if edge <= counts.max()], int(counts.max()) + 1]
     return AuditRecord(
@@ -70,11 +63,11 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
 class _BlockMask:
     """Some rows of one block: guide similarities, thresholds, and what became of each candidate."""
 
-    similarities: Tensor
-    thresholds: Tensor
-    eligible: Tensor
-    masked: Tensor
-    candidate_ids: Tensor
+    similarities: Float[Tensor, "rows candidates"]
+    thresholds: Float[Tensor, " rows"]
+    kept: Bool[Tensor, "rows candidates"]
+    masked: Bool[Tensor, "rows candidates"]
+    candidate_ids: Int[Tensor, " candidates"]
 
 
 @dataclass(frozen=True)
@@ -98,60 +91,70 @@ class _Tally:
     near: list[_Found] = field(default_factory=list)
 
     def add(self, seen: _BlockMask, rows: Int64[np.ndarray, " rows"]) -> None:
-        present = int((seen.candidate_ids >= 0).sum())
-        self.candidates += present * len(rows)
-        self.eligible += int(seen.eligible.sum())
+        self.candidates += seen.masked.numel()
         self.masked += int(seen.masked.sum())
+        self.eligible += int(seen.kept.sum()) + int(seen.masked.sum())
         self.top += _most_similar(seen, seen.masked, rows)
-        self.near += _most_similar(seen, seen.eligible & ~seen.masked, rows)
+        self.near += _most_similar(seen, seen.kept, rows)
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """One batch as the mask sees it: text ids and guide vectors of anchors, positives and hard negatives."""
+    """One batch as the mask sees it."""
 
-    row_ids: Tensor
-    text_ids: tuple[Tensor, ...]
-    vectors: tuple[Tensor, ...]
+    mask: BatchMask
+    vectors: Float[Tensor, "texts dim"]
 
     @classmethod
-    def of(cls, ids: BatchIds, guide: GuideVectors) -> "_Batch":
-        inputs: list[tuple[Int64[np.ndarray, " _"], Role]] = [
-            (ids.anchors, "anchor"),
-            (ids.positives, "document"),
-            (ids.negatives.ravel(), "document"),
-        ]
-        own = np.concatenate([ids.anchors[:, None], ids.positives[:, None], ids.known], axis=1)
-        return cls(
-            row_ids=torch.from_numpy(own),
-            text_ids=tuple(torch.from_numpy(text_ids) for text_ids, _ in inputs),
-            vectors=tuple(
-                functional.normalize(torch.from_numpy(guide.of(text_ids, role).astype(np.float32)), dim=-1)
-                for text_ids, role in inputs
-            ),
+    def of(cls, ids: BatchIds, guide: GuideVectors, policy: MaskPolicy) -> "_Batch":
+        present = ids.negatives >= 0
+        documents = ids.negatives[present]
+        texts = BatchTexts(
+            rows=len(ids.anchors),
+            ids=torch.from_numpy(np.concatenate([ids.positives, ids.anchors, documents])),
+            negative_rows=torch.from_numpy(np.nonzero(present)[0]),
+            known_ids=torch.from_numpy(ids.known),
+            known_offsets=torch.from_numpy(ids.known_offsets),
         )
+        vectors = np.concatenate(
+            [
+                guide.of(ids.positives, "document"),
+                guide.of(ids.anchors, "anchor"),
+                guide.of(documents, "document"),
+            ]
+        )
+        unit, _ = unit_length(torch.from_numpy(vectors.astype(np.float32)))
+        return cls(BatchMask(texts, policy), unit)
 
-    @property
-    def widest(self) -> int:
-        """Candidates in the largest block."""
-        return max(len(text_ids) for text_ids in self.text_ids)
+    def chunks(self, rows: int) -> Iterator[slice]:
+        """The first rows, so many at a time that their scores are few."""
+        width = self.mask.columns(slice(0, rows)).width
+        step = max(1, min(_CHUNK_ROWS, _CHUNK_SCORES // width))
+        for start in range(0, rows, step):
+            yield slice(start, min(start + step, rows))
 
-    def masks(self, rows: slice, policy: MaskPolicy) -> Iterator[tuple[Block, _BlockMask]]:
-        """These rows against the whole batch, one block after another: all at once would not fit."""
-        thresholds: Tensor | None = None
-        for block in policy.blocks(negatives=len(self.text_ids[2]) > 0):
-            row, column = BLOCK_INPUTS[block]
-            similarities = self.vectors[row][rows] @ self.vectors[column].T
-            if thresholds is None:
-                # As in the loss: from the same product as the candidates of block ap, so that an equal
-                # text vector gives an equal number.
-                thresholds = similarities.diagonal(offset=rows.start).clone()
-            eligible = eligible_mask(self.row_ids[rows], self.text_ids[column])
-            keep = keep_mask(eligible, similarities, thresholds, policy.margin_of(block))
-            yield (
-                block,
-                _BlockMask(similarities, thresholds, eligible, eligible & ~keep, self.text_ids[column]),
+    def look_at(
+        self, chunk: slice, rows: Int64[np.ndarray, " rows"], tallies: dict[Block, "_Tally"]
+    ) -> Int64[np.ndarray, " rows"]:
+        """Tally a chunk of rows, and return how many candidates each of them loses.
+
+        As in the loss, the thresholds stand in the same product as the candidates of block ap, so that an
+        equal text vector gives an equal number.
+        """
+        columns = self.mask.columns(chunk)
+        room = torch.empty(len(rows), columns.width)
+        similarities = score_rows(self.vectors, self.mask.texts, chunk, columns, room)
+        decided = self.mask.decide(chunk, columns, [similarities])
+        assert decided.leaves is not None, "there is a guide"
+        kept, masked = decided.keep(columns), decided.leaves > 0
+        thresholds = similarities.diagonal(self.mask.own_diagonal(chunk))
+        for block, texts, span in zip(columns.blocks, columns.texts, columns.spans, strict=True):
+            seen = _BlockMask(
+                similarities[:, span], thresholds, kept[:, span], masked[:, span], self.mask.texts.ids[texts]
             )
+            tallies[block].add(seen, rows)
+        counts: Int64[np.ndarray, " rows"] = decided.masked.sum(1).long().numpy()
+        return counts
 
 
 def _most_similar(seen: _BlockMask, chosen: Tensor, rows: Int64[np.ndarray, " rows"]) -> list[_Found]:

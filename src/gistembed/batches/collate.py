@@ -24,7 +24,8 @@ class PairCollator:
     The inputs of the model stand under ``micro_000_…``, ``micro_001_…``: one group for each micro-batch,
     the units one after the other. Under ``label`` stand int64 tensors by name: ``anchor_units``,
     ``positive_units`` and ``negative_units`` say which unit each text of a row is; ``anchor_ids``,
-    ``positive_ids``, ``negative_ids`` and ``known_ids`` are its text id, where -1 pads.
+    ``positive_ids`` and ``negative_ids`` are its text id, where -1 pads; ``known_ids`` and ``known_offsets``
+    are those of `BatchIds`.
     """
 
     # The trainer asks every collator which columns hold labels: rows that are numbers have none.
@@ -89,6 +90,7 @@ class PairCollator:
             "positive_ids": torch.from_numpy(ids.positives),
             "negative_ids": torch.from_numpy(ids.negatives),
             "known_ids": torch.from_numpy(ids.known),
+            "known_offsets": torch.from_numpy(ids.known_offsets),
         }
         return batch
 

@@ -5,24 +5,26 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from gistembed.pairs import Pairs, Relations
+from gistembed.pairs import Pairs, Relations, offsets_of
 
 
 @dataclass(frozen=True)
 class BatchIds:
-    """Text ids of the rows of one batch; -1 pads.
+    """Text ids of the rows of one batch.
 
     Attributes:
         anchors: Each row's anchor.
         positives: Each row's positive.
-        negatives: Each row's hard negatives.
-        known: The texts of this batch that are known positives of each row's anchor.
+        negatives: Each row's hard negatives; -1 pads.
+        known: The texts of this batch that are known positives of the rows' anchors, row after row.
+        known_offsets: Those of row i are ``known[known_offsets[i] : known_offsets[i + 1]]``.
     """
 
     anchors: Int64[np.ndarray, " rows"]
     positives: Int64[np.ndarray, " rows"]
     negatives: Int64[np.ndarray, "rows negatives"]
-    known: Int64[np.ndarray, "rows known"]
+    known: Int64[np.ndarray, " known"]
+    known_offsets: Int64[np.ndarray, " rows_and_one"]
 
 
 def batch_ids(pairs: Pairs, relations: Relations, rows: Int64[np.ndarray, " rows"]) -> BatchIds:
@@ -41,7 +43,8 @@ def batch_ids(pairs: Pairs, relations: Relations, rows: Int64[np.ndarray, " rows
         anchors=batch.anchors,
         positives=batch.positives,
         negatives=_padded(batch.negative_rows(), batch.negative_ids, len(rows)),
-        known=_padded(owners[in_batch], known[in_batch], len(rows)),
+        known=known[in_batch],
+        known_offsets=offsets_of(np.bincount(owners[in_batch], minlength=len(rows))),
     )
 
 

@@ -1,5 +1,6 @@
 """Embeddings and a mask policy in; loss, gradients and metrics out."""
 
 from gistembed.loss.guided import LossOutput, guided_contrastive_loss
+from gistembed.loss.inputs import NotFiniteError
 
-__all__ = ["LossOutput", "guided_contrastive_loss"]
+__all__ = ["LossOutput", "NotFiniteError", "guided_contrastive_loss"]

@@ -1,18 +1,30 @@
 """The guided contrastive loss as a pure function of embeddings, guide vectors and text ids.
 
-Nothing here knows about models, texts or logging. Shapes are checked here; the arithmetic is in `sweep`.
+Nothing here knows about models, texts or logging. What is given is checked in `inputs`, the arithmetic is in
+`sweep`.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional
 
+from gistembed.loss.inputs import (
+    BatchShape,
+    batch_shape,
+    batch_texts,
+    check_companion,
+    guide_vectors,
+    unit_vectors,
+)
+from gistembed.loss.softmax import Hardness
 from gistembed.loss.sweep import Sweep, masked_softmax_sweep
-from gistembed.mask import BLOCK_INPUTS, MaskPolicy
+from gistembed.mask import BatchMask, MaskPolicy
+from gistembed.terms import HardnessMode
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class LossOutput:
             ``mask_rate/<block>``, the share of the eligible candidates that the guide took out;
             ``negatives_per_row``, the mean number of candidates left besides the positive;
             ``rows_without_negatives``, the share of rows that have none left;
+            ``starved_rows``, the share of rows left with fewer than `MaskPolicy.min_negatives`, where that
+            is set;
             ``in_batch_accuracy``, the share of rows whose positive beats every candidate left.
     """
 
@@ -37,237 +51,188 @@ def guided_contrastive_loss(
     positives: Float[Tensor, "rows dim"],
     negatives: Float[Tensor, "rows negatives dim"] | None = None,
     *,
-    guide_anchors: Float[Tensor, "rows guide_dim"] | None = None,
-    guide_positives: Float[Tensor, "rows guide_dim"] | None = None,
-    guide_negatives: Float[Tensor, "rows negatives guide_dim"] | None = None,
+    guide_anchors: Float[Tensor, "rows guide_dim"] | Sequence[Tensor] | None = None,
+    guide_positives: Float[Tensor, "rows guide_dim"] | Sequence[Tensor] | None = None,
+    guide_negatives: Float[Tensor, "rows negatives guide_dim"] | Sequence[Tensor] | None = None,
     anchor_ids: Int[Tensor, " rows"] | None = None,
     positive_ids: Int[Tensor, " rows"] | None = None,
     negative_ids: Int[Tensor, "rows negatives"] | None = None,
-    known_ids: Int[Tensor, "rows known"] | None = None,
+    known_ids: Int[Tensor, " known"] | None = None,
+    known_offsets: Int[Tensor, " rows_and_one"] | None = None,
     negative_mask: Bool[Tensor, "rows negatives"] | None = None,
+    trusted_negatives: Bool[Tensor, "rows negatives"] | None = None,
     weights: Float[Tensor, " rows"] | None = None,
     temperature: float | Float[Tensor, ""] = 0.01,
     policy: MaskPolicy | None = None,
+    hardness_mode: HardnessMode | None = None,
+    hardness_strength: float = 0.0,
+    dims: Sequence[int] | None = None,
+    dim_weights: Sequence[float] | None = None,
+    rows: slice | None = None,
     chunk_rows: int | None = None,
 ) -> LossOutput:
     """Contrast each anchor with its positive against all candidates that the guide leaves in.
 
     With s the student's cosine, K_i the candidates that stay for row i (see `MaskPolicy` for the blocks
-    and `gistembed.mask` for the rule) and w the row weights:
+    and the rules) and w the row weights:
 
         loss_i = -log( e^(s(a_i, p_i)/τ) / (e^(s(a_i, p_i)/τ) + Σ_(c in K_i) e^(s_ic/τ)) )
         loss   = Σ_i w_i loss_i / Σ_i w_i
 
-    Without guide tensors only the rule by identity applies: plain InfoNCE over the same blocks. Without
-    ids every text counts as distinct from all others. The inputs need not be normalised. Scores are
-    float32 (float64 for float64 inputs) whatever the inputs' dtype and whatever autocast says. Memory
-    grows with rows × candidates of one chunk, never with rows × rows × dim. Gradients are made in the
-    forward sweep, so a second derivative is refused.
+    With the action ``promote``, the numerator is the sum over the row's positives, its own and the promoted
+    ones, and so is the first term of the denominator; with ``soften``, s_ic/τ is lowered for those that
+    leave.
+
+    Without guide tensors only the rules by identity apply: plain InfoNCE over the same blocks. Without
+    ids every text counts as distinct from all others. The inputs need not be normalised; a zero vector has
+    cosine 0 with everything and gets no gradient. Scores are float32 (float64 for float64 inputs) whatever
+    the inputs' dtype and whatever autocast says. Memory grows with candidates × rows of one chunk, never
+    with rows × rows. Gradients are made in the forward sweep, so a second derivative is refused. On a CPU
+    equal inputs give equal bits.
 
     Args:
         anchors: Student embeddings of the anchors.
         positives: Student embeddings of the positives.
         negatives: Student embeddings of the hard negatives; every row is contrasted with all of them.
-        guide_anchors: Guide embeddings of the anchors; all guide tensors are given, or none.
-        guide_positives: Guide embeddings of the positives.
-        guide_negatives: Guide embeddings of the hard negatives.
-        anchor_ids: Text id of each anchor, ≥ 0; anchor and positive ids are given together.
+        guide_anchors: Guide embeddings of the anchors, or one tensor for each of several guides; all guide
+            tensors are given, or none.
+        guide_positives: Guide embeddings of the positives, likewise.
+        guide_negatives: Guide embeddings of the hard negatives, likewise.
+        anchor_ids: Text id of each anchor; equal ids mean equal texts. Anchor and positive ids are given
+            together.
         positive_ids: Text id of each positive.
         negative_ids: Text id of each hard negative; needed with ids and negatives.
-        known_ids: Further texts known to be positives of each row's anchor; -1 pads.
-        negative_mask: True where a hard negative exists, for rows with fewer than the others.
+        known_ids: Further texts known to be positives of the rows' anchors, row after row.
+        known_offsets: Those of row i are ``known_ids[known_offsets[i] : known_offsets[i + 1]]``.
+        negative_mask: True where a hard negative exists, for rows with fewer than the others; what stands
+            elsewhere may be anything.
+        trusted_negatives: True where a hard negative stays in its own row whatever the guide says.
         weights: Weight of each row, ≥ 0; None weighs all rows alike.
         temperature: τ; a tensor that requires grad is learned.
-        policy: Blocks and margins; the paper's rule by default.
+        policy: Blocks and rules; those of the paper, and exclusion by id, by default.
+        hardness_mode: Which candidates of blocks ap and an get a score raised by their own cosine, taken as a
+            constant: other rows' texts (``in_batch_negatives``), the row's own hard negatives
+            (``hard_negatives``) or both (``all_negatives``). As in sentence-transformers'
+            MultipleNegativesRankingLoss, after the mask.
+        hardness_strength: α in the score s/τ + α·s.
+        dims: Matryoshka: the loss is a weighted sum over embeddings cut to these leading dimensions. The
+            mask is found once for all of them; where the student scores, at the widest.
+        dim_weights: Weight of each of ``dims``; 1 for all by default.
+        rows: Only these rows' share of the loss: the shares of slices that make up the batch add up to the
+            loss, and so do their gradients. Metrics are of these rows. None for all.
         chunk_rows: Rows scored at a time; None chooses by memory.
 
     Raises:
-        ValueError: If shapes disagree, tensors that belong together are not given together, a guide vector
-            is zero or not finite (the row is named), weights are negative or sum to 0, or the temperature
-            is not positive.
+        ValueError: If shapes or devices disagree, tensors that belong together are not given together, a
+            vector is not finite or a guide's is zero (the row is named), weights are negative or sum to 0,
+            or the temperature is not positive.
 
-    Source: Solatorio 2024 (arXiv 2402.16829), section 3; exclusion by id, weights and chunks are ours.
+    Source: Solatorio 2024 (arXiv 2402.16829), section 3; exclusion by id, weights and chunks are ours;
+    hardness: Lan et al. 2025 (arXiv 2506.18669), equation 5; dims: Kusupati et al. 2022 (arXiv 2205.13147).
     """
     policy = policy or MaskPolicy()
-    _check_shapes(anchors, positives, negatives, weights, negative_mask)
+    shape = batch_shape(anchors, positives, negatives, negative_mask)
     if chunk_rows is not None and chunk_rows < 1:
         raise ValueError(f"chunk_rows: expected at least 1, got {chunk_rows}")
     dtype = torch.promote_types(anchors.dtype, torch.float32)
-    tau = _temperature(temperature, dtype, anchors.device)
-    if negatives is not None and negative_mask is not None:
-        # What stands in padding may be anything: not even NaN may reach the products.
-        negatives = negatives.masked_fill(~negative_mask.unsqueeze(-1), 0)
-    device_type = anchors.device.type
-    with torch.autocast(device_type, enabled=False):
-        unit = [functional.normalize(x.to(dtype), dim=-1) for x in _flat(anchors, positives, negatives)]
-        guide = _guide_vectors(
-            guide_anchors, guide_positives, guide_negatives, anchors.shape[0], negatives, negative_mask
+    tau = _temperature(temperature)
+    with torch.autocast(shape.device.type, enabled=False):
+        embeddings = shape.stacked(anchors, positives, negatives).to(dtype)
+        unit, inverse_norms = unit_vectors(embeddings.detach(), shape)
+        texts = batch_texts(
+            shape,
+            anchor_ids=anchor_ids,
+            positive_ids=positive_ids,
+            negative_ids=negative_ids,
+            known_ids=known_ids,
+            known_offsets=known_offsets,
+            trusted=trusted_negatives,
         )
-        ids = _text_ids(anchors, negatives, anchor_ids, positive_ids, negative_ids, negative_mask)
-        row_ids = torch.stack([ids[0], ids[1]], dim=1)
-        if known_ids is not None:
-            if anchor_ids is None:
-                raise ValueError("known_ids: given without the ids of the texts")
-            if known_ids.ndim != 2 or known_ids.shape[0] != len(row_ids):
-                raise ValueError(
-                    f"known_ids: expected ({len(row_ids)}, known per row), got {tuple(known_ids.shape)}"
-                )
-            row_ids = torch.cat([row_ids, known_ids], dim=1)
-        names = policy.blocks(negatives=len(unit) == 3)
+        guides = guide_vectors(guide_anchors, guide_positives, guide_negatives, shape, policy)
+        kept_dims, kept_weights = _dims(dims, dim_weights, anchors.shape[1])
         sweep = Sweep(
-            blocks=tuple(BLOCK_INPUTS[name] for name in names),
-            margins=tuple(policy.margin_of(name) for name in names),
-            row_ids=row_ids,
-            candidate_ids=tuple(ids),
-            guide=tuple(guide) if guide else None,
-            row_weights=_row_weights(weights, anchors.shape[0], dtype, anchors.device),
+            mask=BatchMask(texts, policy),
+            unit=unit,
+            inverse_norms=inverse_norms,
+            guides=guides,
+            rows=_row_range(rows, shape.rows),
+            row_weights=_row_weights(weights, shape, dtype),
+            temperature=tau,
+            dims=kept_dims,
+            dim_weights=kept_weights,
+            hardness=_hardness(hardness_mode, hardness_strength),
             chunk_rows=chunk_rows,
         )
-        loss, masked, eligible, left, correct = masked_softmax_sweep(unit, tau, sweep)
-    rates = masked / eligible.clamp(min=1)
+        loss, masked, eligible, left, correct = masked_softmax_sweep(
+            embeddings, torch.as_tensor(temperature, dtype=dtype, device=shape.device), sweep
+        )
     metrics: dict[str, Tensor] = {}
-    if guide is not None:
-        metrics |= {f"mask_rate/{name}": rate for name, rate in zip(names, rates, strict=True)}
+    if guides or policy.scorer == "student":
+        rates = masked / eligible.clamp(min=1)
+        metrics |= {f"mask_rate/{name}": rate for name, rate in zip(sweep.mask.blocks, rates, strict=True)}
     metrics["negatives_per_row"] = left.mean()
     metrics["rows_without_negatives"] = (left == 0).to(dtype).mean()
-    metrics["in_batch_accuracy"] = correct.to(dtype).mean()
+    if policy.min_negatives:
+        metrics["starved_rows"] = (left < policy.min_negatives).to(dtype).mean()
+    metrics["in_batch_accuracy"] = correct.mean()
     return LossOutput(loss, metrics)
 
 
-def _flat(first: Tensor, second: Tensor, third: Tensor | None) -> list[Tensor]:
-    """Anchors, positives and, where there are any, the negatives of all rows one after the other."""
-    if third is None or third.shape[1] == 0:
-        return [first, second]
-    return [first, second, third.flatten(0, 1)]
-
-
-def _check_shapes(
-    anchors: Tensor,
-    positives: Tensor,
-    negatives: Tensor | None,
-    weights: Tensor | None,
-    negative_mask: Tensor | None,
-) -> None:
-    if anchors.ndim != 2 or anchors.shape[0] == 0:
-        raise ValueError(f"anchors: expected (rows, dim) with at least one row, got {tuple(anchors.shape)}")
-    rows, dim = anchors.shape
-    if positives.shape != anchors.shape:
-        raise ValueError(
-            f"positives: expected the shape of anchors {(rows, dim)}, got {tuple(positives.shape)}"
-        )
-    if negatives is not None and (
-        negatives.ndim != 3 or (negatives.shape[0], negatives.shape[2]) != (rows, dim)
-    ):
-        raise ValueError(
-            f"negatives: expected ({rows}, negatives per row, {dim}), got {tuple(negatives.shape)}"
-        )
-    if negative_mask is not None:
-        if negatives is None:
-            raise ValueError("negative_mask: given without negatives")
-        if negative_mask.shape != negatives.shape[:2]:
-            raise ValueError(
-                f"negative_mask: expected {tuple(negatives.shape[:2])}, got {tuple(negative_mask.shape)}"
-            )
-    if weights is not None and weights.shape != (rows,):
-        raise ValueError(f"weights: expected ({rows},), got {tuple(weights.shape)}")
-
-
-def _temperature(temperature: float | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    value = temperature.item() if isinstance(temperature, Tensor) else temperature
+def _temperature(temperature: float | Tensor) -> float:
+    value = float(temperature.detach() if isinstance(temperature, Tensor) else temperature)
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"temperature: expected a finite number above 0, got {value}")
-    return torch.as_tensor(temperature, dtype=dtype, device=device)
+    return value
 
 
-def _guide_vectors(
-    guide_anchors: Tensor | None,
-    guide_positives: Tensor | None,
-    guide_negatives: Tensor | None,
-    rows: int,
-    negatives: Tensor | None,
-    negative_mask: Tensor | None,
-) -> list[Tensor] | None:
-    """Normalised guide vectors, flat like the student's; None without a guide."""
-    if guide_anchors is None and guide_positives is None and guide_negatives is None:
-        return None
-    if guide_anchors is None or guide_positives is None:
-        missing = "guide_anchors" if guide_anchors is None else "guide_positives"
-        raise ValueError(f"{missing}: missing; give the guide's vectors for all texts or for none")
-    if guide_anchors.ndim != 2 or guide_anchors.shape[0] != rows:
-        raise ValueError(f"guide_anchors: expected ({rows}, guide dim), got {tuple(guide_anchors.shape)}")
-    if guide_positives.shape != guide_anchors.shape:
-        raise ValueError(
-            f"guide_positives: expected the shape of guide_anchors {tuple(guide_anchors.shape)}, "
-            f"got {tuple(guide_positives.shape)}"
-        )
-    if (guide_negatives is None) != (negatives is None):
-        raise ValueError("guide_negatives: expected exactly where there are negatives")
-    if (
-        negatives is not None
-        and guide_negatives is not None
-        and guide_negatives.shape != (*negatives.shape[:2], guide_anchors.shape[1])
-    ):
-        raise ValueError(
-            f"guide_negatives: expected {(*negatives.shape[:2], guide_anchors.shape[1])}, "
-            f"got {tuple(guide_negatives.shape)}"
-        )
-    unit = []
-    names = ("guide_anchors", "guide_positives", "guide_negatives")
-    for name, vectors in zip(names, _flat(guide_anchors, guide_positives, guide_negatives), strict=False):
-        vectors = vectors.detach().to(torch.promote_types(vectors.dtype, torch.float32))
-        norms = torch.linalg.vector_norm(vectors, dim=-1)
-        bad = ~(torch.isfinite(norms) & (norms > 0))
-        if name == "guide_negatives" and negative_mask is not None:
-            bad &= negative_mask.flatten()
-        if bad.any():
-            row = int(bad.nonzero()[0]) // (len(bad) // rows)
-            raise ValueError(
-                f"{name}: the vector of row {row} is zero or not finite; a mask from it would be wrong"
-            )
-        unit.append(functional.normalize(vectors, dim=-1))
-    return unit
-
-
-def _text_ids(
-    anchors: Tensor,
-    negatives: Tensor | None,
-    anchor_ids: Tensor | None,
-    positive_ids: Tensor | None,
-    negative_ids: Tensor | None,
-    negative_mask: Tensor | None,
-) -> list[Tensor]:
-    """Text ids of anchors, positives and flat negatives; missing negatives are -1."""
-    rows = anchors.shape[0]
-    per_row = 0 if negatives is None else negatives.shape[1]
-    if anchor_ids is None and positive_ids is None and negative_ids is None:
-        every = torch.arange(rows * (2 + per_row), device=anchors.device)
-        anchor_ids, positive_ids = every[:rows], every[rows : 2 * rows]
-        negative_ids = every[2 * rows :].reshape(rows, per_row)
-    if anchor_ids is None or positive_ids is None or (negative_ids is None and per_row):
-        given = {"anchor_ids": anchor_ids, "positive_ids": positive_ids, "negative_ids": negative_ids}
-        missing = next(name for name, value in given.items() if value is None)
-        raise ValueError(f"{missing}: missing; give the ids of all texts or of none")
-    for name, ids in (("anchor_ids", anchor_ids), ("positive_ids", positive_ids)):
-        if ids.shape != (rows,):
-            raise ValueError(f"{name}: expected ({rows},), got {tuple(ids.shape)}")
-    if not per_row:
-        return [anchor_ids, positive_ids]
-    assert negative_ids is not None
-    if negative_ids.shape != (rows, per_row):
-        raise ValueError(f"negative_ids: expected {(rows, per_row)}, got {tuple(negative_ids.shape)}")
-    if negative_mask is not None:
-        negative_ids = negative_ids.masked_fill(~negative_mask, -1)
-    return [anchor_ids, positive_ids, negative_ids.flatten()]
-
-
-def _row_weights(
-    weights: Tensor | None, rows: int, dtype: torch.dtype, device: torch.device
-) -> Float[Tensor, " rows"]:
+def _row_weights(weights: Tensor | None, shape: BatchShape, dtype: torch.dtype) -> Float[Tensor, " rows"]:
     """Weights that sum to 1, so that the sum over rows is the weighted mean."""
     if weights is None:
-        return torch.full((rows,), 1 / rows, dtype=dtype, device=device)
+        return torch.full((shape.rows,), 1 / shape.rows, dtype=dtype, device=shape.device)
+    check_companion("weights", weights, (shape.rows,), shape)
     weights = weights.detach().to(dtype)
     total = float(weights.sum())
     if not (bool((weights >= 0).all()) and math.isfinite(total) and total > 0):
         raise ValueError("weights: expected numbers ≥ 0 that do not all vanish")
     return weights / total
+
+
+def _row_range(rows: slice | None, count: int) -> slice:
+    if rows is None:
+        return slice(0, count)
+    start = 0 if rows.start is None else rows.start
+    stop = count if rows.stop is None else rows.stop
+    if rows.step not in (None, 1) or not 0 <= start < stop <= count:
+        raise ValueError(f"rows: expected a slice of neighbouring rows within 0 … {count}, got {rows}")
+    return slice(start, stop)
+
+
+def _hardness(mode: HardnessMode | None, strength: float) -> Hardness | None:
+    if mode is None:
+        if strength:
+            raise ValueError(f"hardness_strength: {strength} has no effect without hardness_mode")
+        return None
+    if mode not in get_args(HardnessMode):
+        raise ValueError(
+            f"hardness_mode: {mode!r} is unknown; choose one of {', '.join(get_args(HardnessMode))}"
+        )
+    if not (math.isfinite(strength) and strength > 0):
+        raise ValueError(f"hardness_strength: expected a finite number above 0, got {strength}")
+    return Hardness(mode, strength)
+
+
+def _dims(
+    dims: Sequence[int] | None, dim_weights: Sequence[float] | None, dim: int
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Dimensions and their weights, the widest first."""
+    if dims is None:
+        if dim_weights is not None:
+            raise ValueError("dim_weights: given without dims")
+        return (dim,), (1.0,)
+    if not dims or any(not 1 <= one <= dim for one in dims) or len(set(dims)) < len(dims):
+        raise ValueError(f"dims: expected different numbers within 1 … {dim}, got {list(dims)}")
+    weights = [1.0] * len(dims) if dim_weights is None else [float(weight) for weight in dim_weights]
+    if len(weights) != len(dims) or any(not (math.isfinite(weight) and weight >= 0) for weight in weights):
+        raise ValueError(f"dim_weights: expected {len(dims)} finite numbers ≥ 0, got {weights}")
+    widest_first = sorted(zip(dims, weights, strict=True), reverse=True)
+    return tuple(one for one, _ in widest_first), tuple(weight for _, weight in widest_first)

@@ -2,43 +2,64 @@
 
 The softmax runs over rows only, so a chunk of rows holds all that its share of the loss and of the
 gradients needs. Each chunk computes the student's and the guide's scores by matrix product, masks in
-place, takes a true running maximum and adds its gradients; the backward pass only scales them.
+place, takes the softmax against each row's true maximum and adds its gradients; the backward pass only
+scales them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from gistembed.mask import BlockInput, Margin, eligible_mask, keep_mask
+from gistembed.loss.softmax import Hardness, hardened, slopes_in_place
+from gistembed.loss.view import View
+from gistembed.mask import BatchMask, Columns, score_rows
 
-# Scores of one chunk: small enough to stay near the cores, large enough for efficient matrix products.
-_CHUNK_SCORES = 2_000_000
+# Bytes of one chunk's scores. On a CPU they should stay near the cores; an accelerator has nothing nearer
+# than its memory. More rows than the most gain nothing; with fewer than the fewest, each chunk would read
+# and write all gradients for too little work.
+_CHUNK_BYTES = 48 << 20
+_CHUNK_BYTES_ON_ACCELERATOR = 512 << 20
+_MOST_CHUNK_ROWS = 1024
+_FEWEST_CHUNK_ROWS = 256
+# Where a row meets the texts of its own row only, the others of the chunk are placeholders.
+_OWN_SCOPE_CHUNK_ROWS = 64
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All that a sweep needs besides the embeddings.
+    """All that a sweep needs besides the embeddings; what belongs to texts is stacked as in `BatchTexts`.
 
     Attributes:
-        blocks: Blocks of candidates, in the order of their columns; the first is anchors × positives.
-        margins: Margin of each block.
-        row_ids: (rows, known) text ids that are never negatives of a row; -1 pads.
-        candidate_ids: Text ids of each input's texts.
-        guide: Normalised guide vectors of each input; None without a guide.
-        row_weights: (rows,) weights that sum to 1.
+        mask: The rules, and who is who.
+        unit: Student embeddings of all texts at length 1.
+        inverse_norms: 1 over the length that they had; 0 for zero vectors.
+        guides: Normalised vectors of all texts, by guide; none at all without a guide or where the student
+            scores.
+        rows: The rows whose loss is wanted; all texts are candidates all the same.
+        row_weights: Weights of the batch's rows, summing to 1.
+        temperature: τ.
+        dims: Leading dimensions that each view of the embeddings keeps, the widest first.
+        dim_weights: Weight of each view's loss.
+        hardness: Extra weight for hard candidates; None for none.
         chunk_rows: Rows scored at a time; None chooses by memory.
     """
 
-    blocks: tuple[BlockInput, ...]
-    margins: tuple[Margin, ...]
-    row_ids: Int[Tensor, "rows known"]
-    candidate_ids: tuple[Int[Tensor, " _"], ...]
-    guide: tuple[Float[Tensor, "_ guide_dim"], ...] | None
+    mask: BatchMask
+    unit: Float[Tensor, "texts dim"]
+    inverse_norms: Float[Tensor, "texts 1"]
+    guides: tuple[Float[Tensor, "texts _"], ...]
+    rows: slice
     row_weights: Float[Tensor, " rows"]
+    temperature: float
+    dims: tuple[int, ...]
+    dim_weights: tuple[float, ...]
+    hardness: Hardness | None
     chunk_rows: int | None
 
 
@@ -46,7 +67,7 @@ class SweepOutput(NamedTuple):
     """Loss, and the counts that the metrics are made from.
 
     Attributes:
-        loss: Weighted mean over rows.
+        loss: Weighted sum over the rows wanted.
         masked: Candidates that the guide took out, by block.
         eligible: Candidates that it could have taken out, by block.
         left: Candidates left, by row.
@@ -60,9 +81,17 @@ class SweepOutput(NamedTuple):
     correct: Float[Tensor, " rows"]
 
 
-def masked_softmax_sweep(inputs: list[Tensor], temperature: Float[Tensor, ""], sweep: Sweep) -> SweepOutput:
-    """Run the sweep over normalised anchors, positives and, optionally, flat negatives."""
-    return SweepOutput(*_SweepFunction.apply(sweep, temperature, *inputs))  # type: ignore[no-untyped-call]
+def masked_softmax_sweep(
+    embeddings: Float[Tensor, "texts dim"], temperature: Float[Tensor, ""], sweep: Sweep
+) -> SweepOutput:
+    """Run the sweep.
+
+    Args:
+        embeddings: What ``sweep.unit`` was made from; gradients go there.
+        temperature: τ as a tensor; a gradient goes there if it wants one.
+        sweep: Everything else.
+    """
+    return SweepOutput(*_SweepFunction.apply(sweep, embeddings, temperature))  # type: ignore[no-untyped-call]
 
 
 class _SweepFunction(torch.autograd.Function):
@@ -70,78 +99,19 @@ class _SweepFunction(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 — torch gives it no type
         sweep: Sweep,
+        embeddings: Float[Tensor, "texts dim"],
         temperature: Float[Tensor, ""],
-        *inputs: Float[Tensor, "_ dim"],
     ) -> tuple[Tensor, ...]:
-        rows = inputs[0].shape[0]
-        widths = [inputs[block.columns].shape[0] for block in sweep.blocks]
-        stops = torch.tensor(widths).cumsum(0).tolist()
-        spans = [slice(stop - width, stop) for stop, width in zip(stops, widths, strict=True)]
-        chunk_rows = sweep.chunk_rows or max(1, min(rows, _CHUNK_SCORES // stops[-1]))
-        learns = any(ctx.needs_input_grad)
-        gradients = [torch.zeros_like(x) for x in inputs] if learns else []
-        loss = inputs[0].new_zeros(())
-        temperature_gradient = inputs[0].new_zeros(())
-        masked = inputs[0].new_zeros(len(widths))
-        eligible_count = inputs[0].new_zeros(len(widths))
-        left = inputs[0].new_empty(rows)
-        correct = inputs[0].new_empty(rows)
-        scores_buffer = inputs[0].new_empty(min(chunk_rows, rows), stops[-1])
-
-        for start in range(0, rows, chunk_rows):
-            chunk = slice(start, min(start + chunk_rows, rows))
-            scores = scores_buffer[: chunk.stop - chunk.start]
-            left_here = left[chunk].zero_()
-            thresholds: Tensor | None = None
-            for number, (block, span) in enumerate(zip(sweep.blocks, spans, strict=True)):
-                block_scores = scores[:, span]
-                torch.mm(inputs[block.rows][chunk] / temperature, inputs[block.columns].T, out=block_scores)
-                keep = eligible_mask(sweep.row_ids[chunk], sweep.candidate_ids[block.columns])
-                eligible_count[number] += keep.sum()
-                if sweep.guide is not None:
-                    guide_scores = sweep.guide[block.rows][chunk] @ sweep.guide[block.columns].T
-                    if thresholds is None:
-                        # From the same product as the candidates of its block, so that an equal text
-                        # vector gives an equal number.
-                        thresholds = guide_scores.diagonal(offset=start)
-                    keep = keep_mask(keep, guide_scores, thresholds, sweep.margins[number])
-                kept = keep.sum(dim=1)
-                left_here += kept
-                masked[number] -= kept.sum()
-                block_scores.masked_fill_(~keep, -torch.inf)
-
-            anchors, positives = inputs[0][chunk], inputs[1][chunk]
-            own = (anchors * positives).sum(dim=1) / temperature
-            strongest = scores.amax(dim=1)
-            correct[chunk] = (own > strongest).to(own.dtype)
-            peak = torch.maximum(own, strongest)
-            own_share = (own - peak).exp_()
-            shares = scores.sub_(peak.unsqueeze(1)).exp_()
-            total = shares.sum(dim=1) + own_share
-            weights = sweep.row_weights[chunk]
-            loss += (weights * (total.log() + peak - own)).sum()
-            if not learns:
-                continue
-
-            # d loss / d cosine: softmax share minus 1 for the positive, softmax share for the others.
-            factor = weights / (total * temperature)
-            shares.mul_(factor.unsqueeze(1))
-            own_slope = (own_share * factor - weights / temperature).unsqueeze(1)
-            gradients[0][chunk].addcmul_(own_slope, positives)
-            gradients[1][chunk].addcmul_(own_slope, anchors)
-            slope_times_cosine = (own_slope.squeeze(1) * own).sum() * temperature
-            for block, span in zip(sweep.blocks, spans, strict=True):
-                row_inputs = inputs[block.rows][chunk]
-                row_gradient = shares[:, span] @ inputs[block.columns]
-                slope_times_cosine += (row_gradient * row_inputs).sum()
-                gradients[block.rows][chunk].add_(row_gradient)
-                gradients[block.columns].addmm_(shares[:, span].T, row_inputs)
-            temperature_gradient -= slope_times_cosine / temperature
-
-        masked += eligible_count
-        ctx.mark_non_differentiable(masked, eligible_count, left, correct)
-        ctx.save_for_backward(temperature_gradient, *gradients)
-        return loss, masked, eligible_count, left, correct
+        _, embeddings_learn, temperature_learns = ctx.needs_input_grad
+        totals = _Totals(sweep, learns=embeddings_learn or temperature_learns)
+        step = _chunk_rows(sweep)
+        for start in range(sweep.rows.start, sweep.rows.stop, step):
+            totals.add_chunk(slice(start, min(start + step, sweep.rows.stop)))
+        totals.finish(temperature_learns=temperature_learns)
+        eligible = sweep.mask.eligible(sweep.rows).to(totals.masked.dtype)
+        ctx.mark_non_differentiable(totals.masked, eligible, totals.left, totals.correct)
+        ctx.save_for_backward(totals.embedding_gradient, totals.temperature_gradient)
+        return totals.loss, totals.masked, eligible, totals.left, totals.correct
 
     @staticmethod
     def backward(ctx: FunctionCtx, *upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -154,4 +124,119 @@ class _SweepFunction(torch.autograd.Function):
             )
         scale = upstream[0]
         saved: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
-        return None, *(gradient * scale for gradient in saved)
+        return None, saved[0] * scale, saved[1] * scale
+
+
+class _Totals:
+    """Loss, counts and gradients, summed over the chunks so far."""
+
+    def __init__(self, sweep: Sweep, *, learns: bool) -> None:
+        unit = sweep.unit
+        rows = sweep.rows.stop - sweep.rows.start
+        self.loss = unit.new_zeros(())
+        self.masked = unit.new_zeros(len(sweep.mask.blocks))
+        self.left = unit.new_empty(rows)
+        self.correct = unit.new_empty(rows)
+        self.embedding_gradient = unit.new_empty(0)
+        self.temperature_gradient = unit.new_zeros(())
+        self._sweep = sweep
+        self._learns = learns
+        whole = View(unit, sweep.inverse_norms, learns=learns)
+        self._views = [whole.leading(dim) for dim in sweep.dims]
+        self._scores, self._positives = _Room(unit), _Room(unit)
+        # A guide is compared in its own precision.
+        self._similarities = [_Room(guide) for guide in sweep.guides or (unit,)]
+
+    def add_chunk(self, rows: slice) -> None:
+        """Score, mask and differentiate these rows."""
+        sweep, policy, texts = self._sweep, self._sweep.mask.policy, self._sweep.mask.texts
+        columns = sweep.mask.columns(rows)
+        shape = (rows.stop - rows.start, columns.width)
+        scale = 1 / sweep.temperature
+        scores = score_rows(self._views[0].unit, texts, rows, columns, self._scores.shaped(*shape), scale)
+        mask = sweep.mask.decide(rows, columns, self._similarities_of(rows, columns, scores), overwrite=True)
+        self.masked += mask.masked.sum(0)
+        here = slice(rows.start - sweep.rows.start, rows.stop - sweep.rows.start)
+        self.left[here] = mask.left
+        weights = sweep.row_weights[rows]
+        if policy.starved == "skip":
+            weights = weights * (mask.left >= policy.min_negatives)
+
+        for number, (view, view_weight) in enumerate(zip(self._views, sweep.dim_weights, strict=True)):
+            if number:
+                score_rows(view.unit, texts, rows, columns, scores, scale)
+            results = slopes_in_place(
+                scores,
+                sweep.mask.own_diagonal(rows),
+                mask,
+                softness=policy.softness,
+                room=self._positives.shaped(*shape) if policy.action == "promote" else None,
+                harden=self._hardening(rows, columns),
+            )
+            if number == 0:
+                self.correct[here] = results.correct.to(self.correct.dtype)
+            self.loss += view_weight * (weights @ results.losses)
+            if self._learns:
+                scores *= (weights * (view_weight * scale)).unsqueeze(1)
+                view.add_gradients(scores, texts, rows, columns)
+
+    def finish(self, *, temperature_learns: bool) -> None:
+        """Bring the views' gradients together."""
+        sweep = self._sweep
+        if not self._learns:
+            return
+        if temperature_learns:
+            along = torch.stack([view.along() for view in self._views]).sum()
+            self.temperature_gradient = along * (-1 / sweep.temperature)
+        if sweep.dims == (sweep.unit.shape[1],):
+            self.embedding_gradient = self._views[0].input_gradient()
+            return
+        self.embedding_gradient = torch.zeros_like(sweep.unit)
+        for view, dim in zip(self._views, sweep.dims, strict=True):
+            self.embedding_gradient[:, :dim] += view.input_gradient()
+
+    def _similarities_of(self, rows: slice, columns: Columns, scores: Tensor) -> list[Tensor]:
+        sweep = self._sweep
+        rooms = [room.shaped(*scores.shape) for room in self._similarities]
+        if sweep.mask.policy.scorer == "student":
+            return [torch.mul(scores, sweep.temperature, out=rooms[0])]
+        return [
+            score_rows(guide, sweep.mask.texts, rows, columns, room)
+            for guide, room in zip(sweep.guides, rooms, strict=False)
+        ]
+
+    def _hardening(self, rows: slice, columns: Columns) -> Callable[[Tensor], None] | None:
+        if self._sweep.hardness is None:
+            return None
+        own = self._sweep.mask.own_negatives(rows, columns) if "an" in columns.blocks else None
+        return partial(
+            hardened,
+            columns=columns,
+            own_negatives=own,
+            hardness=self._sweep.hardness,
+            temperature=self._sweep.temperature,
+        )
+
+
+class _Room:
+    """Memory for the scores of one chunk, used again for the next."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._memory = like.new_empty(0)
+
+    def shaped(self, rows: int, columns: int) -> Tensor:
+        if self._memory.numel() < rows * columns:
+            self._memory = self._memory.new_empty(rows * columns)
+        return self._memory[: rows * columns].view(rows, columns)
+
+
+def _chunk_rows(sweep: Sweep) -> int:
+    """Rows scored at a time."""
+    rows = int(sweep.rows.stop - sweep.rows.start)
+    if sweep.chunk_rows is not None:
+        return sweep.chunk_rows
+    if sweep.mask.policy.negatives == "explicit":
+        return min(rows, _OWN_SCOPE_CHUNK_ROWS)
+    budget = _CHUNK_BYTES if sweep.unit.device.type == "cpu" else _CHUNK_BYTES_ON_ACCELERATOR
+    fitting = budget // (sweep.mask.columns(sweep.rows).width * sweep.unit.element_size())
+    return min(rows, _MOST_CHUNK_ROWS, max(fitting, _FEWEST_CHUNK_ROWS))

@@ -1,6 +1,26 @@
 """Which candidates stay in a row's softmax: guide similarities, text ids and a policy in, a mask out."""
 
-from gistembed.mask.keep import eligible_mask, keep_mask
-from gistembed.mask.policy import BLOCK_INPUTS, BlockInput, Margin, MaskPolicy
+from gistembed.mask.columns import BatchTexts, Columns, inverse_lengths, rows_of, score_rows, unit_length
+from gistembed.mask.decide import BatchMask, ChunkMask
+from gistembed.mask.margin import Margin, MarginSchedule
+from gistembed.mask.own import Positions
+from gistembed.mask.policy import BLOCK_SIDES, SYMMETRIC_BLOCKS, BlockSides, MaskPolicy, Side
 
-__all__ = ["BLOCK_INPUTS", "BlockInput", "Margin", "MaskPolicy", "eligible_mask", "keep_mask"]
+__all__ = [
+    "BLOCK_SIDES",
+    "SYMMETRIC_BLOCKS",
+    "BatchMask",
+    "BatchTexts",
+    "BlockSides",
+    "ChunkMask",
+    "Columns",
+    "Margin",
+    "MarginSchedule",
+    "MaskPolicy",
+    "Positions",
+    "Side",
+    "inverse_lengths",
+    "rows_of",
+    "score_rows",
+    "unit_length",
+]

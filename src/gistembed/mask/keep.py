@@ -1,62 +1,77 @@
-"""The mask itself: one rule by identity, one rule by the guide."""
+"""The guide's rule and its guards, as arithmetic on a mask of 0 and 1: 1 where a candidate leaves.
+
+A mask is a floating-point tensor, because such a one can be subtracted from scores at the speed of memory,
+which boolean tensors can't.
+"""
+
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from gistembed.mask.policy import Margin
+from gistembed.terms import GuideVote
 
 
-def eligible_mask(
-    row_ids: Int[Tensor, "rows known"], candidate_ids: Int[Tensor, " candidates"]
-) -> Bool[Tensor, "rows candidates"]:
-    """Which candidates could be negatives of a row at all, going by the identity of the texts.
+def leaves_by_guide(
+    similarities: Float[Tensor, "rows candidates"],
+    limits: Float[Tensor, " rows"],
+    *,
+    strict: bool = True,
+    out: Float[Tensor, "rows candidates"] | None = None,
+) -> Float[Tensor, "rows candidates"]:
+    """Where a candidate leaves because the guide finds it too similar: 1 there, 0 elsewhere.
 
-    A candidate is not eligible if it is padding, or a text that the row already knows as its own (its
-    anchor, its positive, another known positive of its anchor):
-
-        eligible  =  candidate_id >= 0   and   candidate_id not in row_ids
-
-    Args:
-        row_ids: Text ids of each row's anchor, positive and known positives; -1 pads.
-        candidate_ids: Text id of each candidate; -1 marks padding.
-
-    Source: the rule by id is ours; the paper masks by similarity alone, which leaves an exact duplicate
-    of the positive in the denominator.
-    """
-    eligible = (candidate_ids >= 0).expand(row_ids.shape[0], -1).clone()
-    # Known texts are few, so the columns they stand in are looked up rather than compared one by one:
-    # each known id owns one run of the sorted candidates.
-    ordered, columns = candidate_ids.sort()
-    first = torch.searchsorted(ordered, row_ids)
-    length = torch.searchsorted(ordered, row_ids, right=True) - first
-    length = length.masked_fill(row_ids < 0, 0).flatten()
-    run_start = torch.repeat_interleave(first.flatten() - (length.cumsum(0) - length), length)
-    hits = columns[run_start + torch.arange(run_start.shape[0], device=run_start.device)]
-    rows = torch.arange(row_ids.shape[0], device=row_ids.device).repeat_interleave(row_ids.shape[1])
-    eligible[torch.repeat_interleave(rows, length), hits] = False
-    return eligible
-
-
-def keep_mask(
-    eligible: Bool[Tensor, "rows candidates"],
-    guide_similarities: Float[Tensor, "rows candidates"],
-    thresholds: Float[Tensor, " rows"],
-    margin: Margin,
-) -> Bool[Tensor, "rows candidates"]:
-    """Which candidates stay in a row's softmax as negatives (True = stays).
-
-    An eligible candidate leaves if the guide finds it more similar to the row's text than the row's own
-    positive is to its anchor:
-
-        stays  =  eligible   and not   guide_similarity > margin.below(threshold)
+        leaves  =  guide_similarity > limit     (or ≥, if not strict)
 
     Args:
-        eligible: See `eligible_mask`.
-        guide_similarities: Guide cosine of each row's text with each candidate, in [-1, 1].
-        thresholds: Guide cosine of each row's anchor with its own positive.
-        margin: How far below the threshold a candidate already leaves.
+        similarities: Guide cosine of each row's text with each candidate.
+        limits: See `MaskPolicy.limits`.
+        strict: Whether a candidate exactly at the limit stays.
+        out: Where the mask goes; may be ``similarities`` itself.
 
     Source: Solatorio 2024 (arXiv 2402.16829), section 3.
     """
-    return eligible & (guide_similarities <= margin.below(thresholds).unsqueeze(1))
+    out = torch.empty_like(similarities) if out is None else out
+    compare = torch.gt if strict else torch.ge
+    return compare(similarities, limits.unsqueeze(1), out=out)
+
+
+def tally_votes(
+    votes: Sequence[Float[Tensor, "rows candidates"]], rule: GuideVote
+) -> Float[Tensor, "rows candidates"]:
+    """One mask from those of several guides: where ``any`` of them, ``all`` or more than half say so.
+
+    Args:
+        votes: The mask of each guide.
+        rule: How they decide; ``mean`` is for similarities and has nothing to count here.
+    """
+    needed = {"any": 1, "all": len(votes), "majority": len(votes) // 2 + 1}[rule]
+    return (torch.stack(tuple(votes)).sum(0) >= needed).to(votes[0].dtype)
+
+
+def spare_least_similar(
+    leaves: Float[Tensor, "rows candidates"],
+    similarities: Float[Tensor, "rows candidates"],
+    spared: Int[Tensor, " rows"],
+) -> Float[Tensor, "rows candidates"]:
+    """The mask without the leaving candidates that the guide finds least similar, so many for each row.
+
+    Among equals the one further left is spared first.
+
+    Args:
+        leaves: The mask.
+        similarities: What the candidates are ordered by.
+        spared: How many of a row are spared; a row that has fewer loses none.
+    """
+    rows = (spared > 0).nonzero().squeeze(1)
+    if len(rows) == 0:
+        return leaves
+    leaving = leaves[rows] > 0
+    order = similarities[rows].masked_fill(~leaving, torch.inf).argsort(dim=1, stable=True)
+    ranks = torch.empty_like(order).scatter_(1, order, _counting(order))
+    return leaves.index_put((rows,), (leaving & (ranks >= spared[rows].unsqueeze(1))).to(leaves.dtype))
+
+
+def _counting(order: Int[Tensor, "rows candidates"]) -> Int[Tensor, "rows candidates"]:
+    return torch.arange(order.shape[1], device=order.device).expand_as(order)

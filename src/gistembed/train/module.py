@@ -61,6 +61,7 @@ class BatchLoss(nn.Module):
             negative_ids=negative_ids if has_negatives else None,
             negative_mask=negative_ids >= 0 if has_negatives else None,
             known_ids=labels["known_ids"],
+            known_offsets=labels["known_offsets"],
             temperature=self._temperature,
             policy=self._policy,
         )

@@ -8,6 +8,7 @@ from torch.utils.data import Sampler
 
 from gistembed.batches import BatchPlan, PlanSampler
 from gistembed.errors import UserError
+from gistembed.loss import NotFiniteError
 from gistembed.train.module import BatchLoss
 
 NOT_FINITE = "training stopped: {what} is not finite at step {step}; try a lower --learning-rate"
@@ -36,9 +37,14 @@ class PlanTrainer(SentenceTransformerTrainer):
         """One batch forward and backward.
 
         Raises:
-            UserError: If its loss is not finite; nothing is saved then.
+            UserError: If its loss or an embedding is not finite; nothing is saved then.
         """
-        loss = super().training_step(*arguments, **options)
+        try:
+            loss = super().training_step(*arguments, **options)
+        except NotFiniteError as error:
+            raise UserError(
+                NOT_FINITE.format(what="an embedding", step=self.state.global_step + 1)
+            ) from error
         if not torch.isfinite(loss):
             raise UserError(NOT_FINITE.format(what="the loss", step=self.state.global_step + 1))
         return loss
