@@ -137,8 +137,8 @@ def guided_contrastive_loss(
     dtype = torch.promote_types(anchors.dtype, torch.float32)
     tau = _temperature(temperature)
     with torch.autocast(shape.device.type, enabled=False):
-        embeddings = shape.stacked(anchors, positives, negatives).to(dtype)
-        unit, inverse_norms = unit_vectors(embeddings.detach(), shape)
+        parts = [part.to(dtype) for part in shape.parts(anchors, positives, negatives)]
+        unit, inverse_norms = unit_vectors(torch.cat([part.detach() for part in parts]), shape)
         texts = batch_texts(
             shape,
             anchor_ids=anchor_ids,
@@ -164,7 +164,7 @@ def guided_contrastive_loss(
             chunk_rows=chunk_rows,
         )
         loss, masked, eligible, left, correct = masked_softmax_sweep(
-            embeddings, torch.as_tensor(temperature, dtype=dtype, device=shape.device), sweep
+            parts, torch.as_tensor(temperature, dtype=dtype, device=shape.device), sweep
         )
     metrics: dict[str, Tensor] = {}
     if guides or policy.scorer == "student":

@@ -38,11 +38,9 @@ class BatchShape:
         flat = negatives.flatten(0, 1)
         return flat if self.exists is None else flat[self.exists]
 
-    def stacked(self, anchors: Tensor, positives: Tensor, negatives: Tensor | None) -> Tensor:
-        """All texts in the order of `BatchTexts`."""
-        return torch.cat(
-            [positives, anchors] if negatives is None else [positives, anchors, self.flat(negatives)]
-        )
+    def parts(self, anchors: Tensor, positives: Tensor, negatives: Tensor | None) -> list[Tensor]:
+        """What the stack of `BatchTexts` is put together from."""
+        return [positives, anchors] if negatives is None else [positives, anchors, self.flat(negatives)]
 
     def named(self, place: int) -> tuple[str, int]:
         """What a place in the stack holds: the name of the argument, and the row."""
@@ -176,7 +174,7 @@ def batch_texts(
         trusted = shape.flat(trusted)
     return BatchTexts(
         rows=rows,
-        ids=shape.stacked(anchor_ids, positive_ids, negative_ids if per_row else None),
+        ids=torch.cat(shape.parts(anchor_ids, positive_ids, negative_ids if per_row else None)),
         negative_rows=shape.negative_rows(),
         known_ids=known_ids,
         known_offsets=known_offsets,
@@ -250,7 +248,7 @@ def _unit_guide(
     for name, given in (("guide_anchors", anchors), ("guide_positives", positives)):
         if given.device != shape.device:
             raise ValueError(f"{name}: expected on {shape.device} like anchors, got on {given.device}")
-    vectors = shape.stacked(anchors, positives, negatives).detach()
+    vectors = torch.cat(shape.parts(anchors, positives, negatives)).detach()
     vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
     unit, norms = unit_length(vectors)
     # Lengths and their inverses add up to a finite number only if none is 0 or not finite.

@@ -6,7 +6,7 @@ place, takes the softmax against each row's true maximum and adds its gradients;
 scales them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from gistembed.loss.softmax import Hardness, hardened, slopes_in_place
 from gistembed.loss.view import View
@@ -82,16 +81,16 @@ class SweepOutput(NamedTuple):
 
 
 def masked_softmax_sweep(
-    embeddings: Float[Tensor, "texts dim"], temperature: Float[Tensor, ""], sweep: Sweep
+    embeddings: Sequence[Float[Tensor, "_ dim"]], temperature: Float[Tensor, ""], sweep: Sweep
 ) -> SweepOutput:
     """Run the sweep.
 
     Args:
-        embeddings: What ``sweep.unit`` was made from; gradients go there.
+        embeddings: The parts of the stack that ``sweep.unit`` was made from; gradients go there.
         temperature: τ as a tensor; a gradient goes there if it wants one.
         sweep: Everything else.
     """
-    return SweepOutput(*_SweepFunction.apply(sweep, embeddings, temperature))  # type: ignore[no-untyped-call]
+    return SweepOutput(*_SweepFunction.apply(sweep, temperature, *embeddings))  # type: ignore[no-untyped-call]
 
 
 class _SweepFunction(torch.autograd.Function):
@@ -99,22 +98,29 @@ class _SweepFunction(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 — torch gives it no type
         sweep: Sweep,
-        embeddings: Float[Tensor, "texts dim"],
         temperature: Float[Tensor, ""],
+        *embeddings: Float[Tensor, "_ dim"],
     ) -> tuple[Tensor, ...]:
-        _, embeddings_learn, temperature_learns = ctx.needs_input_grad
-        totals = _Totals(sweep, learns=embeddings_learn or temperature_learns)
+        _, temperature_learns, *embeddings_learn = ctx.needs_input_grad
+        ctx.set_materialize_grads(False)
+        ctx.parts = [len(part) for part in embeddings]
+        learns = temperature_learns or any(embeddings_learn)
+        totals = _Totals(sweep, learns=learns)
         step = _chunk_rows(sweep)
         for start in range(sweep.rows.start, sweep.rows.stop, step):
             totals.add_chunk(slice(start, min(start + step, sweep.rows.stop)))
         totals.finish(temperature_learns=temperature_learns)
         eligible = sweep.mask.eligible(sweep.rows).to(totals.masked.dtype)
         ctx.mark_non_differentiable(totals.masked, eligible, totals.left, totals.correct)
-        ctx.save_for_backward(totals.embedding_gradient, totals.temperature_gradient)
+        ctx.save_for_backward(totals.temperature_gradient, totals.embedding_gradient)
         return totals.loss, totals.masked, eligible, totals.left, totals.correct
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        upstream: Float[Tensor, ""] | None,
+        *_counts: None,
+    ) -> tuple[Tensor | None, ...]:
         # Autograd records a backward pass only to differentiate it again; the saved gradients are constants
         # to it, so it would find a second derivative that lacks most of its terms.
         if torch.is_grad_enabled():
@@ -122,9 +128,11 @@ class _SweepFunction(torch.autograd.Function):
                 "guided_contrastive_loss has no second derivative: gradients are made in the forward pass; "
                 "call backward without create_graph"
             )
-        scale = upstream[0]
-        saved: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
-        return None, saved[0] * scale, saved[1] * scale
+        if upstream is None:
+            return (None,) * (2 + len(ctx.parts))
+        temperature_gradient, embedding_gradient = ctx.saved_tensors
+        parts = embedding_gradient.split(ctx.parts)
+        return None, temperature_gradient * upstream, *(part * upstream for part in parts)
 
 
 class _Totals:

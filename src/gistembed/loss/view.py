@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gistembed.mask import SYMMETRIC_BLOCKS, BatchTexts, Columns, inverse_lengths, rows_of, unit_length
+from gistembed.mask import BatchTexts, Columns, inverse_lengths, rows_of, unit_length
 
 
 class View:
@@ -50,7 +50,8 @@ class View:
         # A block that compares one kind of text with itself meets each pair from both sides, if all rows are
         # here: their slopes can go through one product instead of two.
         whole = rows == slice(0, texts.rows) and not columns.own_scope
-        for side, candidates, span in columns.products(SYMMETRIC_BLOCKS if whole else ()):
+        products = columns.products_symmetric_apart if whole else columns.products
+        for side, candidates, span in products:
             place = rows_of(texts, side, rows)
             here = slopes[:, span]
             if whole and candidates == place:

@@ -2,12 +2,13 @@
 
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gistembed.mask.policy import BLOCK_SIDES, Side
+from gistembed.mask.policy import BLOCK_SIDES, SYMMETRIC_BLOCKS, Side
 from gistembed.terms import Block
 
 
@@ -38,12 +39,10 @@ class BatchTexts:
 
     def places(self, side: Side) -> slice:
         """Where the texts of one kind stand in the stack."""
-        bounds = {
-            "positives": (0, self.rows),
-            "anchors": (self.rows, 2 * self.rows),
-            "negatives": (2 * self.rows, len(self.ids)),
-        }
-        return slice(*bounds[side])
+        if side == "negatives":
+            return slice(2 * self.rows, len(self.ids))
+        start = self.rows if side == "anchors" else 0
+        return slice(start, start + self.rows)
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,21 @@ class Columns:
         """Columns in all."""
         return int(self.spans[-1].stop)
 
-    def products(self, apart: Container[Block] = ()) -> list[tuple[Side, slice, slice]]:
+    @cached_property
+    def products(self) -> list[tuple[Side, slice, slice]]:
         """The fewest matrix products that fill all columns: whose rows, which texts, which columns.
 
         Neighbouring blocks share one product where they compare the same side of a row with texts that are
         neighbours in the stack.
-
-        Args:
-            apart: Blocks that get a product of their own.
         """
+        return self._products(())
+
+    @cached_property
+    def products_symmetric_apart(self) -> list[tuple[Side, slice, slice]]:
+        """The same, each symmetric block having a product of its own."""
+        return self._products(SYMMETRIC_BLOCKS)
+
+    def _products(self, apart: Container[Block]) -> list[tuple[Side, slice, slice]]:
         products: list[tuple[Side, slice, slice]] = []
         joins = False
         for block, texts, span in zip(self.blocks, self.texts, self.spans, strict=True):
@@ -146,7 +151,7 @@ def score_rows(
         out: Where the products go.
         scale: What they are multiplied by.
     """
-    for side, candidates, span in columns.products():
+    for side, candidates, span in columns.products:
         row_vectors = vectors[rows_of(texts, side, rows)]
         torch.addmm(
             out[:, span], row_vectors, vectors[candidates].T, beta=0, alpha=scale, out=out[:, span]

@@ -145,7 +145,8 @@ class BatchMask:
         leaves = (
             similarities[0] if overwrite and not reads_similarities else torch.empty_like(similarities[0])
         )
-        for block, span in self._alike(columns):
+        alike = self._alike(columns)
+        for block, span in alike:
             votes = [
                 leaves_by_guide(
                     similarity[:, span],
@@ -172,7 +173,7 @@ class BatchMask:
         excess = None
         if policy.action == "soften":
             excess = torch.empty_like(leaves)
-            for block, span in self._alike(columns):
+            for block, span in alike:
                 limits = policy.limits(block, thresholds[0]).unsqueeze(1)
                 torch.sub(order[:, span], limits, out=excess[:, span])
             excess = excess.clamp_(min=0).mul_(leaves)

@@ -92,11 +92,13 @@ class OwnTexts:
         if self._columns.own_scope:
             return torch.stack([self._every_row[:1].sum() * 0, self.eligible_by_row()[rows].sum()])
         count = rows.stop - rows.start
-        whole = self._every_row.new_tensor([(span.stop - span.start) * count for span in self._columns.spans])
+        whole = [(span.stop - span.start) * count for span in self._columns.spans]
         if self._rule == "id":
-            return whole - self._counts[:, self._own_codes[self._entries(rows)]].sum(1)
-        whole[self._in_place] -= count
-        return whole
+            own = self._counts[:, self._own_codes[self._entries(rows)]].sum(1)
+            return self._every_row.new_tensor(whole) - own
+        for number in self._in_place:
+            whole[number] -= count
+        return self._every_row.new_tensor(whole)
 
     def excluded(self, rows: slice, columns: Columns) -> Positions:
         """Where candidates stand that are no negatives of their row.

@@ -251,7 +251,7 @@ class MaskPolicy:
         Raises:
             ValueError: If it is scheduled and no step was chosen.
         """
-        margin = self._margins().get(block, 0.0)
+        margin = self.margin.get(block, 0.0) if isinstance(self.margin, Mapping) else self.margin
         if isinstance(margin, MarginSchedule):
             raise ValueError("margin: follows a schedule; choose a step with policy.at_step(step)")
         return Margin(margin, self.margin_strategy)
