@@ -7,17 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gistembed.dropin import CachedGISTEmbedLoss, GISTEmbedLoss, GuideCollator
     from gistembed.errors import UserError
     from gistembed.loss import LossOutput, guided_contrastive_loss
-    from gistembed.mask import MaskPolicy
+    from gistembed.mask import MarginSchedule, MaskPolicy
     from gistembed.pairs import Pairs, read_pairs
     from gistembed.pipeline import FitResult, fit
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CachedGISTEmbedLoss",
     "FitResult",
+    "GISTEmbedLoss",
+    "GuideCollator",
     "LossOutput",
+    "MarginSchedule",
     "MaskPolicy",
     "Pairs",
     "UserError",
@@ -28,8 +33,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CachedGISTEmbedLoss": "gistembed.dropin",
     "FitResult": "gistembed.pipeline",
+    "GISTEmbedLoss": "gistembed.dropin",
+    "GuideCollator": "gistembed.dropin",
     "LossOutput": "gistembed.loss",
+    "MarginSchedule": "gistembed.mask",
     "MaskPolicy": "gistembed.mask",
     "Pairs": "gistembed.pairs",
     "UserError": "gistembed.errors",

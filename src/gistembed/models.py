@@ -78,8 +78,7 @@ class EmbeddingModel:
     @property
     def roles_share_vectors(self) -> bool:
         """Whether a text has the same embedding in every role."""
-        same_prompt = self.prompts["anchor"] == self.prompts["document"]
-        return same_prompt and type(self.model[0]).__name__ != "Router"
+        return roles_share_vectors(self.model, self.prompts)
 
     def embed(
         self,
@@ -184,7 +183,7 @@ def load_model(
             raise UserError(
                 f"{option} {name}: reads texts of any length; leave its maximum length out"
             ) from error
-    resolved = _own_prompts(model) | dict(prompts or {})
+    resolved = role_prompts(model) | dict(prompts or {})
     # In the model itself under the names that its users' code asks for, so that they are saved with it.
     model.prompts |= {TASKS[role]: prompt for role, prompt in resolved.items()}
     return EmbeddingModel(name, folder_identity(folder), model, resolved)
@@ -284,10 +283,23 @@ def _refuse_pickles(folder: Path, name: str, option: str) -> None:
             )
 
 
-def _own_prompts(model: "SentenceTransformer") -> dict[Role, str]:
+def roles_share_vectors(model: "SentenceTransformer", prompts: Mapping[Role, str]) -> bool:
+    """Whether a text has the same embedding in every role.
+
+    Args:
+        model: The model.
+        prompts: What it reads before a text, by role.
+    """
+    return prompts["anchor"] == prompts["document"] and type(model[0]).__name__ != "Router"
+
+
+def role_prompts(model: "SentenceTransformer") -> dict[Role, str]:
     """The prompts that the model's authors gave for each role; their default prompt if they gave none.
 
     Empty prompts don't count as given, because the library gives every model empty ones for both roles.
+
+    Args:
+        model: The model.
     """
     given: dict[Role, str] = {
         role: next((prompt for name in names if (prompt := model.prompts.get(name))), "")
