@@ -56,9 +56,7 @@ def gather_batch(arguments: Mapping[str, Any]) -> dict[str, Any]:
             differing = [
                 name for name, same in zip(_BY_ROW, one[1:] == every[0][1:], strict=True) if not same
             ]
-            raise ValueError(
-                f"{differing[0]}: ranks 0 and {other} hold batches of different make"
-            )
+            raise ValueError(f"{differing[0]}: ranks 0 and {other} hold batches of different make")
     counts = [int(one[0]) for one in every]
     rank = dist.get_rank()
     start = sum(counts[:rank])
