@@ -1,8 +1,7 @@
-"""What the loss is measured against: its bare matrix products, and the same loss as dense code."""
+"""What the loss is measured against at least: its bare matrix products."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 _CHUNK_ROWS = 1024
 
@@ -33,20 +32,3 @@ def bare_products(
             row_gradients[chunk].addmm_(scores[here], column_side)
             column_gradients.addmm_(scores[here].T, row_side[chunk])
     return column_gradients
-
-
-def dense_loss(
-    anchors: Tensor, positives: Tensor, guide_anchors: Tensor, guide_positives: Tensor, temperature: float
-) -> Tensor:
-    """The guided loss over blocks ap, aa and pp as whole matrices, differentiated by autograd."""
-    student = [functional.normalize(x, dim=-1) for x in (anchors, positives)]
-    guide = [functional.normalize(x, dim=-1) for x in (guide_anchors, guide_positives)]
-    rows = len(anchors)
-    own = torch.eye(rows, dtype=torch.bool, device=anchors.device)
-    similarities = guide[0] @ guide[1].T
-    thresholds = similarities.diagonal().unsqueeze(1)
-    scores = [(student[0] @ student[1].T).masked_fill((similarities > thresholds) & ~own, -torch.inf)]
-    for one, its_guide in zip(student, guide, strict=True):
-        scores.append((one @ one.T).masked_fill((its_guide @ its_guide.T > thresholds) | own, -torch.inf))
-    targets = torch.arange(rows, device=anchors.device)
-    return functional.cross_entropy(torch.cat(scores, dim=1) / temperature, targets)

@@ -7,9 +7,25 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Several test processes share the cores; more threads than cores only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import sys
+
 import pytest
 
 from tests.tiny_models import save_bert, save_static
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run the command line in this process; gives (exit code, standard output, standard error)."""
+    from gistembed.cli import main
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gistembed", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capfd.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,6 @@ import sys
 import pytest
 
 import gistembed
-from gistembed.cli import main
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run the command line in this process; gives (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["gistembed", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from gistembed import __version__
 from gistembed.cli.fit import fit
+from gistembed.cli.selftest import selftest
 from gistembed.errors import UserError
 from gistembed.files import storage_error
 
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(fit)
+app.command()(selftest)
 
 # What typer makes of Ctrl-C.
 _INTERRUPTED = 130
@@ -42,7 +44,10 @@ def _root(
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 2 a mistake of the user, 4 the disk refused, 130 interrupted."""
+    """Run the command line and exit.
+
+    0 done, 1 a check failed, 2 a mistake of the user, 4 the disk refused, 130 interrupted.
+    """
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except TyperException as error:

@@ -1,8 +1,15 @@
-"""Scores of all models of a run as a table for the terminal."""
+"""Tables for the terminal: scores of all models of a run, and the checks of a selftest."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from gistembed.record import EvaluationRecord, Interval
+
+if TYPE_CHECKING:
+    from gistembed.selftest import CheckResult
 
 # What fits an eighty-column terminal; the report has them all.
 _METRICS_SHOWN = 3
@@ -36,6 +43,30 @@ def score_table(evaluation: EvaluationRecord) -> Table:
                 f"{comparison.challenger} vs {comparison.baseline}: {comparison.verdict}, "
                 f"{_signed(comparison.difference)}"
             )
+    return table
+
+
+def check_table(results: "Sequence[CheckResult]") -> Table:
+    """One row for each check: whether it holds, and what was measured against what rounding excuses.
+
+    Args:
+        results: What the checks found.
+    """
+    table = Table(title="selftest")
+    table.add_column("check")
+    table.add_column("", no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("allowed", justify="right", no_wrap=True)
+    table.add_column("what", style="dim")
+    for result in results:
+        word = ("note" if result.allowed is None else "ok") if result.passed else "FAILED"
+        table.add_row(
+            Text(result.name),
+            Text(word, style="" if result.passed else "bold red"),
+            "" if result.measured is None else f"{result.measured:.2g}",
+            "" if result.allowed is None else f"{result.allowed:.2g}",
+            Text(result.detail),
+        )
     return table
 
 
