@@ -120,7 +120,8 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
     if run.guide is not None:
         vectors = _encode(run, run.guide, journal, console)
         with journal.timed("audit"):
-            audit = audit_masks(run.train, vectors, run.plan.policy, run.plan.batches)
+            # What a scheduled margin masks at the start.
+            audit = audit_masks(run.train, vectors, run.plan.policy.at_step(0), run.plan.batches)
         journal.add(audit=audit)
     scores = {"base": _score(run, run.student, "base", journal, console)}
     run.student.model.cpu()

@@ -16,7 +16,7 @@ from gistembed.console import Console
 from gistembed.errors import UserError
 from gistembed.evaluate import FEWEST_QUERIES, RETENTION_NAME, RetrievalTask, retention_path
 from gistembed.guide import EncodingPlan, GuideIdentity, GuideStore, plan_encoding
-from gistembed.mask import MaskPolicy
+from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, hold_out, read_pairs, without_texts
 from gistembed.record import SplitRecord
@@ -96,7 +96,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
     guide = _prepare_guide(config, train, console) if config.loss == "guided" else None
     resolved = config.model_copy(update=sizes | {"learning_rate": rate})
-    plan = _training_plan(resolved, len(train))
+    plan = _training_plan(resolved, train)
     # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
     training_arguments(plan, config.out)
     return PreparedRun(
@@ -152,9 +152,13 @@ def plan_lines(run: PreparedRun) -> str:
 def negatives_per_row(run: PreparedRun) -> int:
     """Candidates in a row's softmax besides its positive, before anything is excluded."""
     size = run.plan.batches.batch_size
-    blocks = run.plan.policy.blocks(negatives=False)
-    hard = round(size * len(run.train.negative_ids) / len(run.train))
-    return len(blocks) * (size - 1) + hard
+    policy = run.plan.policy
+    own = len(run.train.negative_ids) / len(run.train)
+    if policy.negatives == "explicit":
+        return round(own)
+    blocks = policy.blocks(negatives=own > 0)
+    in_batch = [block for block in blocks if block != "an"]
+    return len(in_batch) * (size - 1) + (round(size * own) if "an" in blocks else 0)
 
 
 def _columns_line(pairs: Pairs) -> str:
@@ -239,22 +243,46 @@ def _prepare_guide(config: RunConfig, train: Pairs, console: Console) -> Prepare
     return PreparedGuide(model, store, plan, _lengths(model, train, console))
 
 
-def _training_plan(config: RunConfig, pairs: int) -> TrainingPlan:
+def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
     assert config.batch_size is not None
     assert config.steps is not None
     assert config.learning_rate is not None
-    policy = MaskPolicy(
-        margin=config.margin,
-        margin_strategy=config.margin_strategy,
-        contrast_anchors=config.contrast_anchors,
-        contrast_positives=config.contrast_positives,
-    )
     return TrainingPlan(
-        batches=BatchPlan(pairs, config.batch_size, config.seed),
+        batches=BatchPlan(len(train), config.batch_size, config.seed),
         steps=config.steps,
         learning_rate=config.learning_rate,
         warmup=config.warmup,
         temperature=config.temperature,
-        policy=policy,
+        policy=_mask_policy(config, train),
+        hardness_mode=config.hardness_mode,
+        hardness_strength=config.hardness_strength,
         trainer=config.trainer,
     )
+
+
+def _mask_policy(config: RunConfig, train: Pairs) -> MaskPolicy:
+    """The policy that the configuration asks for, as far as it can be had in this run."""
+    own_settings = {
+        "margin": config.margin,
+        "margin_strategy": config.margin_strategy,
+        "contrast_anchors": config.contrast_anchors,
+        "contrast_positives": config.contrast_positives,
+    }
+    for name in config.mask.keys() & own_settings.keys():
+        raise UserError(f"[mask] {name}: set `{name}` itself instead")
+    try:
+        policy = policy_from_settings(own_settings | config.mask)
+    except ValueError as error:
+        raise UserError(f"[mask] {error}") from error
+    if policy.scorer == "student":
+        raise UserError("[mask] scorer: a run asks its guide; leave it out")
+    if policy.guide_vote != "mean":
+        raise UserError("[mask] guide_vote: a run has one guide; leave it out")
+    if policy.compat == "sentence-transformers" and (config.loss == "infonce" or config.compare_unguided):
+        raise UserError("[mask] compat: those numbers need a guide; train without one in a run of its own")
+    without = int((train.negative_offsets[1:] == train.negative_offsets[:-1]).sum())
+    if policy.negatives == "explicit" and without:
+        raise UserError(
+            f"[mask] negatives: {without:,} of {len(train):,} training pairs have no negative of their own"
+        )
+    return policy

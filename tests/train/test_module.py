@@ -6,7 +6,7 @@ import torch
 from sentence_transformers import SentenceTransformerTrainer
 from tests.pairs.pairs_samples import pairs_of
 
-from gistembed import MaskPolicy, guided_contrastive_loss
+from gistembed import MarginSchedule, MaskPolicy, guided_contrastive_loss
 from gistembed.batches import PairCollator, collate, text_lengths
 from gistembed.guide import GuideVectors
 from gistembed.models import load_model
@@ -132,3 +132,22 @@ def test_every_parameter_of_the_student_learns(student, guide):
     module(*inputs(student, [0, 1, 2, 3, 4])).backward()
     silent = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
     assert [name for name in silent if "pooler" not in name] == []
+
+
+def test_a_scheduled_margin_follows_the_step(student, guide):
+    """At −3 nothing is masked, at 3 everything that could be."""
+    policy = MaskPolicy(margin=MarginSchedule(-3.0, 3.0, steps=10))
+    module = BatchLoss(student.model, guide, policy, temperature=0.05)
+    rates = []
+    for step in (0, 10):
+        module.step = step
+        module(*inputs(student, [0, 1, 2, 3, 4]))
+        rates.append(module.pop_metrics()["mask_rate/ap"])
+    assert rates == [0, 1]
+
+
+def test_extra_weight_is_handed_on(student, guide):
+    options = {"hardness_mode": "in_batch_negatives", "hardness_strength": 9.0}
+    module = BatchLoss(student.model, guide, POLICY, temperature=0.05, **options)
+    plain = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    assert module(*inputs(student, [0, 1, 2])) > plain(*inputs(student, [0, 1, 2]))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gistembed.terms import Block, MarginStrategy, Role
+from gistembed.terms import Block, HardnessMode, MarginStrategy, Role
 
 
 def _path_as_text(value: object) -> object:
@@ -52,6 +52,10 @@ class RunConfig(BaseModel):
         margin_strategy: Whether the margin is absolute or relative to the threshold.
         contrast_anchors: Whether other rows' anchors are candidates (block aa).
         contrast_positives: Whether other rows' positives are candidates for the own positive (block pp).
+        mask: Further settings of `gistembed.MaskPolicy`, by their own names.
+        hardness_mode: Which candidates get extra weight by the student's own similarity; see
+            `gistembed.guided_contrastive_loss`.
+        hardness_strength: How much extra weight.
         holdout: Share of the pairs to hold out, at most 1,000 pairs.
         seed: Seed of the split, the batches, dropout and resampling.
         store: Folder of the guide's vectors; the user's cache folder by default.
@@ -83,6 +87,9 @@ class RunConfig(BaseModel):
     margin_strategy: MarginStrategy = "absolute"
     contrast_anchors: bool = True
     contrast_positives: bool = True
+    mask: dict[str, Any] = {}
+    hardness_mode: HardnessMode | None = None
+    hardness_strength: float = Field(default=0.0, ge=0)
     holdout: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=42, ge=0, lt=2**32)
     store: Path | None = None

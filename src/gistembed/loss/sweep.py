@@ -22,7 +22,7 @@ from gistembed.mask import BatchMask, Columns, score_rows
 # Bytes of one chunk's scores. On a CPU they should stay near the cores; an accelerator has nothing nearer
 # than its memory. More rows than the most gain nothing; with fewer than the fewest, each chunk would read
 # and write all gradients for too little work.
-_CHUNK_BYTES = 48 << 20
+_CHUNK_BYTES = 64 << 20
 _CHUNK_BYTES_ON_ACCELERATOR = 512 << 20
 _MOST_CHUNK_ROWS = 1024
 _FEWEST_CHUNK_ROWS = 256

@@ -5,6 +5,7 @@ from gistembed.mask.decide import BatchMask, ChunkMask
 from gistembed.mask.margin import Margin, MarginSchedule
 from gistembed.mask.own import Positions
 from gistembed.mask.policy import BLOCK_SIDES, SYMMETRIC_BLOCKS, BlockSides, MaskPolicy, Side
+from gistembed.mask.settings import policy_from_settings
 
 __all__ = [
     "BLOCK_SIDES",
@@ -20,6 +21,7 @@ __all__ = [
     "Positions",
     "Side",
     "inverse_lengths",
+    "policy_from_settings",
     "rows_of",
     "score_rows",
     "unit_length",

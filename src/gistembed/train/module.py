@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gistembed.guide import GuideVectors
 from gistembed.loss import guided_contrastive_loss
 from gistembed.mask import MaskPolicy
-from gistembed.terms import Role
+from gistembed.terms import HardnessMode, Role
 
 
 class BatchLoss(nn.Module):
@@ -18,24 +18,39 @@ class BatchLoss(nn.Module):
 
     The guide is an array on disk or in memory, not a module: it has no parameters to train, to save or to
     synchronise. Metrics gather here until `pop_metrics`; they never touch the loss.
+
+    Attributes:
+        step: The optimizer step that scheduled margins are taken at; the trainer sets it.
     """
 
     def __init__(
-        self, model: nn.Module, guide: GuideVectors | None, policy: MaskPolicy, temperature: float
+        self,
+        model: nn.Module,
+        guide: GuideVectors | None,
+        policy: MaskPolicy,
+        temperature: float,
+        *,
+        hardness_mode: HardnessMode | None = None,
+        hardness_strength: float = 0.0,
     ) -> None:
         """Bind a student to its guide.
 
         Args:
             model: The student; the trainer replaces it by its wrapped form.
             guide: Vectors of all texts; None for plain InfoNCE over the same blocks.
-            policy: Blocks and margins.
+            policy: Blocks and rules of the mask.
             temperature: τ.
+            hardness_mode: See `guided_contrastive_loss`.
+            hardness_strength: See `guided_contrastive_loss`.
         """
         super().__init__()
         self.model = model
         self._guide = guide
         self._policy = policy
         self._temperature = temperature
+        self._hardness_mode = hardness_mode
+        self._hardness_strength = hardness_strength
+        self.step = 0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
 
@@ -63,7 +78,9 @@ class BatchLoss(nn.Module):
             known_ids=labels["known_ids"],
             known_offsets=labels["known_offsets"],
             temperature=self._temperature,
-            policy=self._policy,
+            policy=self._policy.at_step(self.step),
+            hardness_mode=self._hardness_mode,
+            hardness_strength=self._hardness_strength,
         )
         for name, value in output.metrics.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value

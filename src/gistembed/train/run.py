@@ -28,6 +28,7 @@ from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
 from gistembed.record import StepRecord
+from gistembed.terms import HardnessMode
 from gistembed.train.module import BatchLoss
 from gistembed.train.trainer import NOT_FINITE, PlanTrainer
 
@@ -71,8 +72,10 @@ class TrainingPlan:
         learning_rate: Peak learning rate.
         warmup: Share of the steps in which the learning rate rises; afterwards it falls to 0.
         temperature: τ of the loss.
-        policy: Blocks and margins.
+        policy: Blocks and rules of the mask.
         trainer: Further arguments of `SentenceTransformerTrainingArguments`, by name.
+        hardness_mode: Which candidates get extra weight.
+        hardness_strength: How much extra weight.
     """
 
     batches: BatchPlan
@@ -82,6 +85,8 @@ class TrainingPlan:
     temperature: float
     policy: MaskPolicy
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    hardness_mode: HardnessMode | None = None
+    hardness_strength: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,14 @@ def train_student(
             runs out.
         OSError: If a checkpoint can't be written.
     """
-    loss = BatchLoss(student.model, guide, plan.policy, plan.temperature)
+    loss = BatchLoss(
+        student.model,
+        guide,
+        plan.policy,
+        plan.temperature,
+        hardness_mode=plan.hardness_mode,
+        hardness_strength=plan.hardness_strength,
+    )
     steps = _StepCallback(on_step)
     arguments = training_arguments(plan, checkpoints)
     checkpoint = newest_checkpoint(checkpoints) if resume else None

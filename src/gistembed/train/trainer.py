@@ -39,6 +39,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         Raises:
             UserError: If its loss or an embedding is not finite; nothing is saved then.
         """
+        self._batch_loss.step = self.state.global_step
         try:
             loss = super().training_step(*arguments, **options)
         except NotFiniteError as error:
