@@ -31,7 +31,7 @@ _DIM = 384
 _TEMPERATURE = 0.01
 _FAR = 1e30
 _CHUNK_ROWS = 512
-_SECONDS_A_SIZE = 20.0
+_SECONDS_A_SIZE = 60.0
 
 
 def gradients(

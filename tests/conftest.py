@@ -10,6 +10,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import sys
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    # Without a GPU, Triton's interpreter runs its kernels.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 from tests.tiny_models import save_bert, save_static
 

@@ -12,13 +12,13 @@ from gistembed import guided_contrastive_loss
 _TIE = 1e-6
 
 
-def run(batch):
+def run(batch, **more):
     """Loss, gradients by name and metrics of the implementation under test."""
     names = [name for name in ("anchors", "positives", "negatives") if name in batch]
     leaves = {name: batch[name].clone().requires_grad_() for name in names}
     temperature = torch.tensor(batch["temperature"], dtype=torch.float64).to(batch["anchors"].dtype)
     leaves["temperature"] = temperature.requires_grad_()
-    output = guided_contrastive_loss(**batch | leaves)
+    output = guided_contrastive_loss(**batch | leaves | more)
     output.loss.backward()
     return output, {name: leaf.grad for name, leaf in leaves.items()}
 
@@ -52,12 +52,12 @@ def check_float64(batch):
     assert metrics == pytest.approx(expected.metrics, abs=1e-12)
 
 
-def check_float32(batch):
+def check_float32(batch, **more):
     """The same to rounding, and no decision of the mask differs outside the band of ties."""
     temperature = torch.tensor(batch["temperature"], dtype=torch.float32).item()
     expected = reference(**batch | {"temperature": temperature})
     assume(expected.closest > _TIE)
-    output, gradients = run(batch)
+    output, gradients = run(batch, **more)
     assert output.loss.dtype == torch.float32
     # A score of 1/τ is itself only known to its rounding, however small the loss.
     views = sum(batch.get("dim_weights") or [1.0] * len(batch.get("dims") or [1]))

@@ -46,6 +46,7 @@ NO_GUIDE = {"guide_anchors": None, "guide_positives": None, "guide_negatives": N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"kernel": "cuda"}, "kernel: 'cuda' is unknown; choose one of auto, torch, triton"),
         (
             {"anchors": torch.ones(4)},
             "anchors: expected (rows, dim) with at least one row, got (4,)",

@@ -21,10 +21,11 @@ from gistembed.loss.inputs import (
     guide_vectors,
     unit_vectors,
 )
+from gistembed.loss.plan import SweepPlan
 from gistembed.loss.softmax import Hardness
-from gistembed.loss.sweep import Sweep, masked_softmax_sweep
+from gistembed.loss.sweep import masked_softmax_sweep
 from gistembed.mask import BatchMask, MaskPolicy
-from gistembed.terms import HardnessMode
+from gistembed.terms import HardnessMode, Kernel
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def guided_contrastive_loss(
     dim_weights: Sequence[float] | None = None,
     rows: slice | None = None,
     chunk_rows: int | None = None,
+    kernel: Kernel = "auto",
 ) -> LossOutput:
     """Contrast each anchor with its positive against all candidates that the guide leaves in.
 
@@ -121,6 +123,8 @@ def guided_contrastive_loss(
         rows: Only these rows' share of the loss: the shares of slices that make up the batch add up to the
             loss, and so do their gradients. Metrics are of these rows. None for all.
         chunk_rows: Rows scored at a time; None chooses by memory.
+        kernel: ``torch``, ``triton`` (on a CUDA device, for the plain rule with one guide), or ``auto``,
+            which tries both once on large batches there and takes the faster one.
 
     Raises:
         ValueError: If shapes or devices disagree, tensors that belong together are not given together, a
@@ -132,6 +136,8 @@ def guided_contrastive_loss(
     """
     policy = policy or MaskPolicy()
     shape = batch_shape(anchors, positives, negatives, negative_mask)
+    if kernel not in get_args(Kernel):
+        raise ValueError(f"kernel: {kernel!r} is unknown; choose one of {', '.join(get_args(Kernel))}")
     if chunk_rows is not None and chunk_rows < 1:
         raise ValueError(f"chunk_rows: expected at least 1, got {chunk_rows}")
     dtype = torch.promote_types(anchors.dtype, torch.float32)
@@ -150,7 +156,7 @@ def guided_contrastive_loss(
         )
         guides = guide_vectors(guide_anchors, guide_positives, guide_negatives, shape, policy)
         kept_dims, kept_weights = _dims(dims, dim_weights, anchors.shape[1])
-        sweep = Sweep(
+        plan = SweepPlan(
             mask=BatchMask(texts, policy),
             unit=unit,
             inverse_norms=inverse_norms,
@@ -162,14 +168,15 @@ def guided_contrastive_loss(
             dim_weights=kept_weights,
             hardness=_hardness(hardness_mode, hardness_strength),
             chunk_rows=chunk_rows,
+            kernel=kernel,
         )
         loss, masked, eligible, left, correct = masked_softmax_sweep(
-            parts, torch.as_tensor(temperature, dtype=dtype, device=shape.device), sweep
+            parts, torch.as_tensor(temperature, dtype=dtype, device=shape.device), plan
         )
     metrics: dict[str, Tensor] = {}
     if guides or policy.scorer == "student":
         rates = masked / eligible.clamp(min=1)
-        metrics |= {f"mask_rate/{name}": rate for name, rate in zip(sweep.mask.blocks, rates, strict=True)}
+        metrics |= {f"mask_rate/{name}": rate for name, rate in zip(plan.mask.blocks, rates, strict=True)}
     metrics["negatives_per_row"] = left.mean()
     metrics["rows_without_negatives"] = (left == 0).to(dtype).mean()
     if policy.min_negatives:

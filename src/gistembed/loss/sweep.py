@@ -7,59 +7,22 @@ scales them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gistembed.loss.softmax import Hardness, hardened, slopes_in_place
+from gistembed.loss.kernel import MOST_OWN_TEXTS, Trial, fused_kernel
+from gistembed.loss.plan import SweepPlan
+from gistembed.loss.softmax import hardened, slopes_in_place
 from gistembed.loss.view import View
-from gistembed.mask import BatchMask, Columns, score_rows
+from gistembed.mask import BLOCK_SIDES, Columns, rows_of, score_rows
 
-# Bytes of one chunk's scores. On a CPU they should stay near the cores; an accelerator has nothing nearer
-# than its memory. More rows than the most gain nothing; with fewer than the fewest, each chunk would read
-# and write all gradients for too little work.
-_CHUNK_BYTES = 64 << 20
-_CHUNK_BYTES_ON_ACCELERATOR = 512 << 20
-_MOST_CHUNK_ROWS = 1024
-_FEWEST_CHUNK_ROWS = 256
-# Where a row meets the texts of its own row only, the others of the chunk are placeholders.
-_OWN_SCOPE_CHUNK_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """All that a sweep needs besides the embeddings; what belongs to texts is stacked as in `BatchTexts`.
-
-    Attributes:
-        mask: The rules, and who is who.
-        unit: Student embeddings of all texts at length 1.
-        inverse_norms: 1 over the length that they had; 0 for zero vectors.
-        guides: Normalised vectors of all texts, by guide; none at all without a guide or where the student
-            scores.
-        rows: The rows whose loss is wanted; all texts are candidates all the same.
-        row_weights: Weights of the batch's rows, summing to 1.
-        temperature: τ.
-        dims: Leading dimensions that each view of the embeddings keeps, the widest first.
-        dim_weights: Weight of each view's loss.
-        hardness: Extra weight for hard candidates; None for none.
-        chunk_rows: Rows scored at a time; None chooses by memory.
-    """
-
-    mask: BatchMask
-    unit: Float[Tensor, "texts dim"]
-    inverse_norms: Float[Tensor, "texts 1"]
-    guides: tuple[Float[Tensor, "texts _"], ...]
-    rows: slice
-    row_weights: Float[Tensor, " rows"]
-    temperature: float
-    dims: tuple[int, ...]
-    dim_weights: tuple[float, ...]
-    hardness: Hardness | None
-    chunk_rows: int | None
+_TRIAL_RUNS = 3
 
 
 class SweepOutput(NamedTuple):
@@ -81,36 +44,35 @@ class SweepOutput(NamedTuple):
 
 
 def masked_softmax_sweep(
-    embeddings: Sequence[Float[Tensor, "_ dim"]], temperature: Float[Tensor, ""], sweep: Sweep
+    embeddings: Sequence[Float[Tensor, "_ dim"]], temperature: Float[Tensor, ""], plan: SweepPlan
 ) -> SweepOutput:
     """Run the sweep.
 
     Args:
-        embeddings: The parts of the stack that ``sweep.unit`` was made from; gradients go there.
+        embeddings: The parts of the stack that ``plan.unit`` was made from; gradients go there.
         temperature: τ as a tensor; a gradient goes there if it wants one.
-        sweep: Everything else.
+        plan: Everything else.
     """
-    return SweepOutput(*_SweepFunction.apply(sweep, temperature, *embeddings))  # type: ignore[no-untyped-call]
+    return SweepOutput(*_SweepFunction.apply(plan, temperature, *embeddings))  # type: ignore[no-untyped-call]
 
 
 class _SweepFunction(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401 — torch gives it no type
-        sweep: Sweep,
+        plan: SweepPlan,
         temperature: Float[Tensor, ""],
         *embeddings: Float[Tensor, "_ dim"],
     ) -> tuple[Tensor, ...]:
         _, temperature_learns, *embeddings_learn = ctx.needs_input_grad
         ctx.set_materialize_grads(False)
         ctx.parts = [len(part) for part in embeddings]
-        learns = temperature_learns or any(embeddings_learn)
-        totals = _Totals(sweep, learns=learns)
-        step = _chunk_rows(sweep)
-        for start in range(sweep.rows.start, sweep.rows.stop, step):
-            totals.add_chunk(slice(start, min(start + step, sweep.rows.stop)))
+        fused = fused_kernel(plan, partial(_try_out, plan))
+        totals = _Totals(plan, fused, learns=temperature_learns or any(embeddings_learn))
+        for rows in plan.chunks():
+            totals.add_chunk(rows)
         totals.finish(temperature_learns=temperature_learns)
-        eligible = sweep.mask.eligible(sweep.rows).to(totals.masked.dtype)
+        eligible = plan.mask.eligible(plan.rows).to(totals.masked.dtype)
         ctx.mark_non_differentiable(totals.masked, eligible, totals.left, totals.correct)
         ctx.save_for_backward(totals.temperature_gradient, totals.embedding_gradient)
         return totals.loss, totals.masked, eligible, totals.left, totals.correct
@@ -135,95 +97,179 @@ class _SweepFunction(torch.autograd.Function):
         return None, temperature_gradient * upstream, *(part * upstream for part in parts)
 
 
+def _try_out(plan: SweepPlan, fused: ModuleType | None) -> Trial:
+    """The first chunk of a sweep, by one of the ways."""
+    from torch.utils.benchmark import Timer  # not at the top: half a second
+
+    first = plan.chunks()[0]
+    totals = _Totals(replace(plan, rows=first), fused, learns=True)
+    totals.add_chunk(first)
+    loss, left = float(totals.loss), float(totals.left.sum())
+    timer = Timer("totals.add_chunk(first)", globals={"totals": totals, "first": first})
+    return Trial(timer.timeit(_TRIAL_RUNS).mean, loss, left)
+
+
 class _Totals:
     """Loss, counts and gradients, summed over the chunks so far."""
 
-    def __init__(self, sweep: Sweep, *, learns: bool) -> None:
-        unit = sweep.unit
-        rows = sweep.rows.stop - sweep.rows.start
+    def __init__(self, plan: SweepPlan, fused: ModuleType | None, *, learns: bool) -> None:
+        unit = plan.unit
+        rows = plan.rows.stop - plan.rows.start
         self.loss = unit.new_zeros(())
-        self.masked = unit.new_zeros(len(sweep.mask.blocks))
+        self.masked = unit.new_zeros(len(plan.mask.blocks))
         self.left = unit.new_empty(rows)
         self.correct = unit.new_empty(rows)
         self.embedding_gradient = unit.new_empty(0)
         self.temperature_gradient = unit.new_zeros(())
-        self._sweep = sweep
+        self._plan = plan
         self._learns = learns
-        whole = View(unit, sweep.inverse_norms, learns=learns)
-        self._views = [whole.leading(dim) for dim in sweep.dims]
+        whole = View(unit, plan.inverse_norms, learns=learns)
+        self._views = [whole.leading(dim) for dim in plan.dims]
         self._scores, self._positives = _Room(unit), _Room(unit)
         # A guide is compared in its own precision.
-        self._similarities = [_Room(guide) for guide in sweep.guides or (unit,)]
+        self._similarities = [_Room(guide) for guide in plan.guides or (unit,)]
+        self._fused = None if fused is None else _FusedChunks(plan, fused)
 
     def add_chunk(self, rows: slice) -> None:
         """Score, mask and differentiate these rows."""
-        sweep, policy, texts = self._sweep, self._sweep.mask.policy, self._sweep.mask.texts
-        columns = sweep.mask.columns(rows)
-        shape = (rows.stop - rows.start, columns.width)
-        scale = 1 / sweep.temperature
-        scores = score_rows(self._views[0].unit, texts, rows, columns, self._scores.shaped(*shape), scale)
-        mask = sweep.mask.decide(rows, columns, self._similarities_of(rows, columns, scores), overwrite=True)
-        self.masked += mask.masked.sum(0)
-        here = slice(rows.start - sweep.rows.start, rows.stop - sweep.rows.start)
-        self.left[here] = mask.left
-        weights = sweep.row_weights[rows]
-        if policy.starved == "skip":
-            weights = weights * (mask.left >= policy.min_negatives)
+        if self._fused is None:
+            self._add_plain_chunk(rows)
+        else:
+            self._add_fused_chunk(rows, self._fused)
 
-        for number, (view, view_weight) in enumerate(zip(self._views, sweep.dim_weights, strict=True)):
+    def _add_plain_chunk(self, rows: slice) -> None:
+        plan, policy, texts = self._plan, self._plan.mask.policy, self._plan.mask.texts
+        columns = plan.mask.columns(rows)
+        shape = (rows.stop - rows.start, columns.width)
+        scale = 1 / plan.temperature
+        scores = score_rows(self._views[0].unit, texts, rows, columns, self._scores.shaped(*shape), scale)
+        mask = plan.mask.decide(rows, columns, self._similarities_of(rows, columns, scores), overwrite=True)
+        self.masked += mask.masked.sum(0)
+        weights = self._weights(rows, mask.left)
+        for number, (view, view_weight) in enumerate(zip(self._views, plan.dim_weights, strict=True)):
             if number:
                 score_rows(view.unit, texts, rows, columns, scores, scale)
             results = slopes_in_place(
                 scores,
-                sweep.mask.own_diagonal(rows),
+                plan.mask.own_diagonal(rows),
                 mask,
                 softness=policy.softness,
                 room=self._positives.shaped(*shape) if policy.action == "promote" else None,
                 harden=self._hardening(rows, columns),
             )
             if number == 0:
-                self.correct[here] = results.correct.to(self.correct.dtype)
+                self.correct[self._here(rows)] = results.correct.to(self.correct.dtype)
             self.loss += view_weight * (weights @ results.losses)
             if self._learns:
                 scores *= (weights * (view_weight * scale)).unsqueeze(1)
                 view.add_gradients(scores, texts, rows, columns)
 
+    def _add_fused_chunk(self, rows: slice, fused: "_FusedChunks") -> None:
+        plan, texts = self._plan, self._plan.mask.texts
+        columns = plan.mask.columns(rows)
+        scores = self._scores.shaped(rows.stop - rows.start, columns.width)
+        masked, log_all, own_scores, strongest = fused.score(rows, columns, scores)
+        self.masked += masked.sum(0)
+        weights = self._weights(rows, plan.mask.eligible_by_row(rows) - masked.sum(1))
+        self.correct[self._here(rows)] = (own_scores > strongest).to(self.correct.dtype)
+        self.loss += plan.dim_weights[0] * (weights @ (log_all - own_scores))
+        if self._learns:
+            fused.slopes(scores, log_all, weights * (plan.dim_weights[0] / plan.temperature), rows)
+            self._views[0].add_gradients(scores, texts, rows, columns)
+
     def finish(self, *, temperature_learns: bool) -> None:
         """Bring the views' gradients together."""
-        sweep = self._sweep
+        plan = self._plan
         if not self._learns:
             return
         if temperature_learns:
             along = torch.stack([view.along() for view in self._views]).sum()
-            self.temperature_gradient = along * (-1 / sweep.temperature)
-        if sweep.dims == (sweep.unit.shape[1],):
+            self.temperature_gradient = along * (-1 / plan.temperature)
+        if plan.dims == (plan.unit.shape[1],):
             self.embedding_gradient = self._views[0].input_gradient()
             return
-        self.embedding_gradient = torch.zeros_like(sweep.unit)
-        for view, dim in zip(self._views, sweep.dims, strict=True):
+        self.embedding_gradient = torch.zeros_like(plan.unit)
+        for view, dim in zip(self._views, plan.dims, strict=True):
             self.embedding_gradient[:, :dim] += view.input_gradient()
 
+    def _here(self, rows: slice) -> slice:
+        """A chunk's rows among those wanted."""
+        return slice(rows.start - self._plan.rows.start, rows.stop - self._plan.rows.start)
+
+    def _weights(self, rows: slice, left: Tensor) -> Float[Tensor, " rows"]:
+        """Weights of a chunk's rows, once it is known how many candidates they have left."""
+        self.left[self._here(rows)] = left.to(self.left.dtype)
+        policy, weights = self._plan.mask.policy, self._plan.row_weights[rows]
+        return weights * (left >= policy.min_negatives) if policy.starved == "skip" else weights
+
     def _similarities_of(self, rows: slice, columns: Columns, scores: Tensor) -> list[Tensor]:
-        sweep = self._sweep
+        plan = self._plan
         rooms = [room.shaped(*scores.shape) for room in self._similarities]
-        if sweep.mask.policy.scorer == "student":
-            return [torch.mul(scores, sweep.temperature, out=rooms[0])]
+        if plan.mask.policy.scorer == "student":
+            return [torch.mul(scores, plan.temperature, out=rooms[0])]
         return [
-            score_rows(guide, sweep.mask.texts, rows, columns, room)
-            for guide, room in zip(sweep.guides, rooms, strict=False)
+            score_rows(guide, plan.mask.texts, rows, columns, room)
+            for guide, room in zip(plan.guides, rooms, strict=False)
         ]
 
     def _hardening(self, rows: slice, columns: Columns) -> Callable[[Tensor], None] | None:
-        if self._sweep.hardness is None:
+        if self._plan.hardness is None:
             return None
-        own = self._sweep.mask.own_negatives(rows, columns) if "an" in columns.blocks else None
+        own = self._plan.mask.own_negatives(rows, columns) if "an" in columns.blocks else None
         return partial(
             hardened,
             columns=columns,
             own_negatives=own,
-            hardness=self._sweep.hardness,
-            temperature=self._sweep.temperature,
+            hardness=self._plan.hardness,
+            temperature=self._plan.temperature,
         )
+
+
+class _FusedChunks:
+    """Chunks of rows through the fused kernel, block by block."""
+
+    def __init__(self, plan: SweepPlan, kernel: ModuleType) -> None:
+        self._plan = plan
+        self._kernel = kernel
+        codes = plan.mask.own_codes(MOST_OWN_TEXTS)
+        assert codes is not None, "whoever chose this kernel looked"
+        self._row_codes, self._codes = codes
+
+    def score(
+        self, rows: slice, columns: Columns, out: Float[Tensor, "chunk candidates"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Masked scores; who was masked, by row and block, softmax denominators, own and strongest scores."""
+        plan, mask = self._plan, self._plan.mask
+        guide = plan.guides[0]
+        places = {side: rows_of(mask.texts, side, rows) for side in ("anchors", "positives")}
+        thresholds = torch.linalg.vecdot(guide[places["anchors"]], guide[places["positives"]])
+        found = []
+        for block, texts, span in zip(columns.blocks, columns.texts, columns.spans, strict=True):
+            place = places[BLOCK_SIDES[block].rows]
+            found.append(
+                self._kernel.masked_scores(
+                    (plan.unit[place], plan.unit[texts]),
+                    (guide[place], guide[texts]),
+                    self._row_codes[rows],
+                    self._codes[texts],
+                    mask.policy.limits(block, thresholds),
+                    out[:, span],
+                    own=mask.own_diagonal(rows) if block == "ap" else None,
+                    scale=1 / plan.temperature,
+                    strict=mask.policy.strict,
+                )
+            )
+        own_scores = found[0].own_scores
+        peaks, sums = torch.cat([one.peaks for one in found], 1), torch.cat([one.sums for one in found], 1)
+        strongest = peaks.amax(dim=1)
+        peak = torch.maximum(strongest, own_scores)
+        total = (sums * (peaks - peak.unsqueeze(1)).exp()).sum(1) + (own_scores - peak).exp()
+        masked = torch.stack([one.masked for one in found], dim=1)
+        return masked, peak + total.log(), own_scores, strongest
+
+    def slopes(self, scores: Tensor, log_all: Tensor, factors: Tensor, rows: slice) -> None:
+        """Scores to slopes, in place."""
+        self._kernel.slopes_from_scores(scores, log_all, factors, own=self._plan.mask.own_diagonal(rows))
 
 
 class _Room:
@@ -236,15 +282,3 @@ class _Room:
         if self._memory.numel() < rows * columns:
             self._memory = self._memory.new_empty(rows * columns)
         return self._memory[: rows * columns].view(rows, columns)
-
-
-def _chunk_rows(sweep: Sweep) -> int:
-    """Rows scored at a time."""
-    rows = int(sweep.rows.stop - sweep.rows.start)
-    if sweep.chunk_rows is not None:
-        return sweep.chunk_rows
-    if sweep.mask.policy.negatives == "explicit":
-        return min(rows, _OWN_SCOPE_CHUNK_ROWS)
-    budget = _CHUNK_BYTES if sweep.unit.device.type == "cpu" else _CHUNK_BYTES_ON_ACCELERATOR
-    fitting = budget // (sweep.mask.columns(sweep.rows).width * sweep.unit.element_size())
-    return min(rows, _MOST_CHUNK_ROWS, max(fitting, _FEWEST_CHUNK_ROWS))

@@ -92,6 +92,22 @@ class BatchMask:
         """
         return self._own.eligible_by_block(rows)
 
+    def own_codes(self, most: int) -> tuple[Int[Tensor, "rows known"], Int[Tensor, " texts"]] | None:
+        """Codes of each row's own texts, and of each text in the stack; see `OwnTexts.codes`.
+
+        Args:
+            most: How many own texts a row may have; None is returned if one has more.
+        """
+        return self._own.codes(most)
+
+    def eligible_by_row(self, rows: slice) -> Int[Tensor, " rows"]:
+        """How many negatives each of some rows could have.
+
+        Args:
+            rows: The rows.
+        """
+        return self._eligible[rows]
+
     def own_diagonal(self, rows: slice) -> int:
         """Which diagonal of a chunk of rows holds each row's own positive, in the first block, ap.
 
@@ -128,7 +144,7 @@ class BatchMask:
         """
         policy = self.policy
         excluded = self._own.excluded(rows, columns)
-        eligible = self._eligible[rows].to(similarities[0].dtype if similarities else torch.float32)
+        eligible = self.eligible_by_row(rows).to(similarities[0].dtype if similarities else torch.float32)
         if not similarities:
             return ChunkMask(
                 excluded, None, None, eligible.new_zeros(len(eligible), len(self.blocks)), eligible

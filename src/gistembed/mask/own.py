@@ -59,6 +59,7 @@ class OwnTexts:
         # Ids may be any numbers; as small codes they index tables.
         every, codes = torch.unique(torch.cat([texts.ids, *own_ids]), return_inverse=True)
         codes, own_codes = codes[: len(texts.ids)], codes[len(texts.ids) :]
+        self._codes = codes
         keys = torch.unique(torch.cat(owners) * len(every) + own_codes)
         self._owners, self._own_codes = keys // len(every), keys % len(every)
         self._own_starts = torch.searchsorted(self._owners, torch.arange(texts.rows + 1, device=keys.device))
@@ -74,6 +75,28 @@ class OwnTexts:
         )
         self._runs = self._counts.sum(0)
         self._run_starts = self._runs.cumsum(0) - self._runs
+
+    def codes(self, most: int) -> tuple[Int[Tensor, "rows known"], Int[Tensor, " texts"]] | None:
+        """Small numbers that tell a row's own texts: those of each row, where -1 pads, and that of each text.
+
+        Args:
+            most: How many own texts a row may have; None is returned if one has more.
+        """
+        rows = self._every_row
+        places = torch.arange(len(self._texts.ids), device=rows.device)
+        if self._rule == "none":
+            return torch.full((len(rows), 1), -1, device=rows.device), places
+        if self._rule == "position":
+            # As they stand in the stack: positives first, then anchors.
+            return torch.stack([rows, rows + self._texts.rows], dim=1), places
+        counts = self._own_starts.diff()
+        widest = int(counts.max())
+        if widest > most:
+            return None
+        own = torch.full((len(rows), widest), -1, device=rows.device)
+        in_row = torch.arange(len(self._owners), device=rows.device) - self._own_starts[self._owners]
+        own[self._owners, in_row] = self._own_codes
+        return own, self._codes
 
     def eligible_by_row(self) -> Int[Tensor, " rows"]:
         """How many negatives each row could have."""
