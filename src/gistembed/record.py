@@ -124,7 +124,8 @@ class MaskedExample(Record):
 
     Attributes:
         block: Where the candidate stood: ap (another row's positive), aa (another row's anchor),
-            pp (another row's positive, scored against this row's positive), an (a hard negative).
+            an (a hard negative), pp (another row's positive, scored against this row's positive), pa
+            (another row's anchor, scored likewise).
         anchor: The row's anchor text.
         positive: The row's own positive text.
         candidate: The text that was taken out.
@@ -154,8 +155,7 @@ class AuditRecord(Record):
             ``masked_edges[i + 1]`` candidates.
         masked_edges: Edges of that histogram, one more than its bins.
         examples: Masked candidates, block by block, those most similar to the row first.
-        kept_examples: The most similar candidates that stayed, because the row's own
-            positive is more similar still.
+        kept_examples: The most similar candidates that stayed.
     """
 
     batches: int

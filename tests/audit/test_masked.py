@@ -100,6 +100,25 @@ def test_blocks_and_margins_follow_the_policy():
     assert everything.kept_examples == []
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 2, 512])
+def test_explicit_negatives_are_each_row_s_own(monkeypatch, chunk_rows):
+    """Row 0 knows n0 as a positive of q; angles to beat: q-p0 40°, a1-p1 29°, q-n0 10°.
+
+    an: row 0 meets n0 (known), n1 35° masked, n2 80°; row 1 meets n1 5° masked; row 2 meets n2 80°.
+    Counted with the other rows' negatives there would be 15 candidates, and 11 of them left out.
+    """
+    monkeypatch.setattr("gistembed.audit.masked._CHUNK_ROWS", chunk_rows)
+    rows = [("q", "p0", ["n0", "n1", "n2"]), ("a1", "p1", ["n1"]), ("q", "n0", ["n2"])]
+    angles = {"q": 0, "p0": 40, "a1": 30, "p1": 59, "n0": 10, "n1": 35, "n2": 80}
+    record = audit_of(rows, angles, MaskPolicy(negatives="explicit"))
+    assert record.known_rate == pytest.approx({"an": 1 / 5})
+    assert record.mask_rate == pytest.approx({"an": 2 / 4})
+    assert (record.masked_edges, record.rows_by_masked) == ([0, 1, 2], [1, 2])
+    # No text is shown twice: n1 and n2 each stand in two rows.
+    assert seen(record.examples) == [("an", "a1", "p1", "n1")]
+    assert [e.candidate for e in record.kept_examples] == ["n2"]
+
+
 def test_histogram_edges_widen():
     """One of ten rows loses the nine others' positives, the rest lose none: bins 0, 1-3, 4-9."""
     rows = [(f"a{i}", f"p{i}", []) for i in range(10)]

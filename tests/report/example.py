@@ -77,13 +77,12 @@ def rich_record() -> RunRecord:
         config={
             "data": "support/pairs.csv",
             "seed": 0,
-            "train": {
-                "batch_size": 128,
-                "learning_rate": 0.002,
-                "temperature": 0.05,
-                "blocks": ["ap", "aa", "pp"],
-            },
-            "mask": {"margin": {"kind": "absolute", "value": 0.0}, "min_negatives": 1},
+            "batch_size": 128,
+            "learning_rate": 0.002,
+            "temperature": 0.05,
+            "margin": 0.0,
+            "mask": {"contrast_reverse": True, "min_negatives": 1},
+            "trainer": {"report_to": ["tensorboard"]},
             "note": SCRIPT,
         },
         versions={
@@ -191,8 +190,8 @@ def _audit() -> AuditRecord:
     return AuditRecord(
         batches=20,
         rows=2_560,
-        mask_rate={"ap": 0.0932, "aa": 0.0418, "pp": 0.0067, "an": 0.0004},
-        known_rate={"ap": 0.0081, "aa": 0.0079, "pp": 0.0081, "an": 0.0},
+        mask_rate={"ap": 0.0932, "aa": 0.0418, "an": 0.0004, "pp": 0.0067, "pa": 0.0311},
+        known_rate={"ap": 0.0081, "aa": 0.0079, "an": 0.0, "pp": 0.0081, "pa": 0.0081},
         rows_by_masked=[611, 402, 655, 498, 251, 109, 34],
         masked_edges=[0, 1, 2, 4, 8, 16, 32, 64],
         examples=[
@@ -222,6 +221,14 @@ def _audit() -> AuditRecord:
                 5210,
             ),
             example("an", SCRIPT, CLOSING, LONG, (0.702, 0.688), 8),
+            example(
+                "pa",
+                "How do I leave a workspace?",
+                "Open Members, choose your name, and then Leave.",
+                "Where can I see the members of a workspace?",
+                (0.732, 0.701),
+                6114,
+            ),
             example("ap", TEMPLATE, MARKDOWN, "Both texts hold template code.", (0.551, 0.498), 9),
         ],
         kept_examples=[
@@ -269,7 +276,9 @@ def _training(model: str) -> TrainingRecord:
                 "rows_without_negatives": 0.0021,
                 "mask_rate/ap": 0.093 + wave / 10,
                 "mask_rate/aa": 0.042 + wave / 20,
+                "mask_rate/an": 0.0004,
                 "mask_rate/pp": 0.007 + wave / 90,
+                "mask_rate/pa": 0.031 + wave / 30,
             }
         history.append(
             StepRecord(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import get_args
 
 import plotly.graph_objects as go
 import pytest
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from markupsafe import escape
 
 from gistembed.record import EvaluationRecord, Interval, RunRecord
-from gistembed.report import render_report
+from gistembed.report import render_report, words
+from gistembed.terms import Block
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -210,6 +212,19 @@ def test_every_chart_has_a_place_a_label_and_no_text_of_the_user(source: str, pa
         assert not any(json.dumps(text)[1:-1] in json.dumps(chart) for text in HOSTILE)
 
 
+def test_every_block_has_its_line_over_time_its_rate_and_its_example(source: str, page: Page):
+    (charts,) = [json.loads(text) for kind, text in page.scripts if kind == "application/json"]
+    lines = charts["mask-rate-over-time"]["data"]
+    assert [line["name"] for line in lines] == list(get_args(Block))
+    assert len({line["line"]["dash"] for line in lines}) == len(lines)
+    for block, rate in rich_record().audit.mask_rate.items():
+        row = f"{words.BLOCKS[block]} ({block}){words.BLOCK_MEANINGS[block]} {words.percent(rate)}"
+        assert row in page.text
+    assert [block for block in get_args(Block) if f"({block}) support/pairs.csv:" not in page.text] == []
+    # One masked pp, one pa, and one pp that stayed.
+    assert source.count('<span class="small">compared with the positive</span>') == 3
+
+
 def test_colours_of_charts_are_defined_for_both_themes(source: str):
     ours = without_plotly(source)
     light, dark = re.findall(r":root \{(.*?)\}", ours, re.DOTALL)
@@ -246,7 +261,7 @@ def test_colours_of_charts_are_defined_for_both_themes(source: str):
                     update={"examples": [], "kept_examples": [], "rows_by_masked": [], "masked_edges": []}
                 ),
             },
-            ["The guide masked nothing in the sampled batches", "No candidate came close to the limit."],
+            ["Nothing was masked in the sampled batches", "No candidate came close to the limit."],
         ),
         (
             {"trainings": [rich_record().trainings[0].model_copy(update={"history": []})]},

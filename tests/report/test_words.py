@@ -1,8 +1,11 @@
 """Numbers and terms, by value."""
 
+from typing import get_args
+
 import pytest
 
-from gistembed.report import words
+from gistembed.report import figures, words
+from gistembed.terms import Block
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,13 @@ def test_said(said: str, expected: str):
 @pytest.mark.parametrize("name", ["nDCG@10", "ndcg_at_10", "cosine_ndcg@10", "NDCG"])
 def test_metric_meaning_knows_the_spellings_of_libraries(name: str):
     assert words.metric_meaning(name) == words.METRICS["ndcg"]
+
+
+@pytest.mark.parametrize("table", [words.BLOCKS, words.BLOCK_MEANINGS, figures.DASHES])
+def test_every_block_has_its_words_in_the_order_of_the_blocks(table: dict[str, str]):
+    """Block pa once had none, and a run with it failed at its report."""
+    assert tuple(table) == get_args(Block)
+    assert len(set(table.values())) == len(table)
 
 
 def test_bin_labels_name_whole_counts():

@@ -26,7 +26,8 @@ _MASKED_EDGES = [0, 1, 4, 16, 64, 256, 1024, 4096]
 def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: BatchPlan) -> AuditRecord:
     """What the guide takes out of the first batches that the plan will train on.
 
-    Of a batch larger than all that is looked at, only the first rows are, against all its candidates.
+    Of a batch larger than all that is looked at, only the first rows are, against all its candidates. A block
+    that holds nothing but the rows' own positives, as ap does with negatives ``explicit``, is left out.
 
     Args:
         pairs: The training pairs.
@@ -35,7 +36,8 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
         plan: Which pairs meet in which batch.
     """
     relations = pairs.known_positives()
-    tallies = {block: _Tally() for block in policy.blocks(negatives=len(pairs.negative_ids) > 0)}
+    blocks = policy.blocks(negatives=len(pairs.negative_ids) > 0)
+    tallies = {block: _Tally() for block in blocks if policy.negatives != "explicit" or block == "an"}
     masked_per_row: list[Int64[np.ndarray, " rows"]] = []
     batches = plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]
     for rows in batches:
@@ -61,8 +63,12 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
 
 @dataclass(frozen=True)
 class _BlockMask:
-    """Some rows of one block: guide similarities, thresholds, and what became of each candidate."""
+    """Some rows of one block: guide similarities, thresholds, and what became of each candidate.
 
+    Where a row meets only texts of its own, ``candidates`` is smaller than the columns times the rows.
+    """
+
+    candidates: int
     similarities: Float[Tensor, "rows candidates"]
     thresholds: Float[Tensor, " rows"]
     kept: Bool[Tensor, "rows candidates"]
@@ -91,7 +97,7 @@ class _Tally:
     near: list[_Found] = field(default_factory=list)
 
     def add(self, seen: _BlockMask, rows: Int64[np.ndarray, " rows"]) -> None:
-        self.candidates += seen.masked.numel()
+        self.candidates += seen.candidates
         self.masked += int(seen.masked.sum())
         self.eligible += int(seen.kept.sum()) + int(seen.masked.sum())
         self.top += _most_similar(seen, seen.masked, rows)
@@ -112,7 +118,8 @@ class _Batch:
         texts = BatchTexts(
             rows=len(ids.anchors),
             ids=torch.from_numpy(np.concatenate([ids.positives, ids.anchors, documents])),
-            negative_rows=torch.from_numpy(np.nonzero(present)[0]),
+            # NumPy gives both coordinates in one array; torch warns of the gaps.
+            negative_rows=torch.from_numpy(np.ascontiguousarray(np.nonzero(present)[0])),
             known_ids=torch.from_numpy(ids.known),
             known_offsets=torch.from_numpy(ids.known_offsets),
         )
@@ -148,9 +155,18 @@ class _Batch:
         assert decided.leaves is not None, "there is a guide"
         kept, masked = decided.keep(columns), decided.leaves > 0
         thresholds = similarities.diagonal(self.mask.own_diagonal(chunk))
+        # In its own scope a text is a candidate of the one row that it is of.
+        meetings = 1 if columns.own_scope else len(rows)
         for block, texts, span in zip(columns.blocks, columns.texts, columns.spans, strict=True):
+            if block not in tallies:
+                continue
             seen = _BlockMask(
-                similarities[:, span], thresholds, kept[:, span], masked[:, span], self.mask.texts.ids[texts]
+                candidates=meetings * (span.stop - span.start),
+                similarities=similarities[:, span],
+                thresholds=thresholds,
+                kept=kept[:, span],
+                masked=masked[:, span],
+                candidate_ids=self.mask.texts.ids[texts],
             )
             tallies[block].add(seen, rows)
         counts: Int64[np.ndarray, " rows"] = decided.masked.sum(1).long().numpy()

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gistembed.record import ModelRecord, RunRecord
 from gistembed.report import words
+from gistembed.report.mask_words import mask_words
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 MARKUP = str.maketrans(
@@ -33,7 +34,7 @@ def render_card(record: RunRecord) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["words"] = words
-    body = environment.get_template("card.md.j2").render(run=record)
+    body = environment.get_template("card.md.j2").render(run=record, mask=mask_words(record.config))
     return f"---\n{_front_matter(record)}\n---\n\n{body}"
 
 

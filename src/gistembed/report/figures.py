@@ -11,7 +11,7 @@ MASK_RATE = "mask_rate/"
 ACCURACY = "in_batch_accuracy"
 
 SYMBOLS = {"base": "circle", "unguided": "square", "guided": "diamond"}
-DASHES = {"ap": "solid", "aa": "dash", "pp": "dot", "an": "dashdot"}
+DASHES = {"ap": "solid", "aa": "dash", "an": "dashdot", "pp": "dot", "pa": "longdash"}
 TONES = {"better": "better", "not distinguishable": "same", "worse": "worse"}
 
 
@@ -37,7 +37,7 @@ def differences(evaluation: EvaluationRecord) -> go.Figure:
 
 
 def mask_rates(audit: AuditRecord) -> go.Figure:
-    """Share of the candidates that leave, by block: by the guide, and by their text's id."""
+    """Share of the candidates that the guide acts on, and of those that are a row's own, by block."""
     figure = _figure(height=96 + 40 * len(audit.mask_rate))
     for label, rates, color in (
         ("by the guide", audit.mask_rate, "guided"),
@@ -61,20 +61,18 @@ def mask_rates(audit: AuditRecord) -> go.Figure:
 
 
 def masked_per_row(audit: AuditRecord) -> go.Figure:
-    """How many candidates a row loses, as a histogram over rows."""
+    """On how many candidates of a row the guide acts, as a histogram over rows."""
     figure = _figure(height=220)
     figure.add_trace(
         go.Bar(
             x=words.bin_labels(audit.masked_edges),
             y=audit.rows_by_masked,
             marker_color="var(--guided)",
-            hovertemplate="%{y:,} rows lose %{x}<extra></extra>",
+            hovertemplate="%{x} in %{y:,} rows<extra></extra>",
         )
     )
     figure.update_layout(bargap=0.18, showlegend=False)
-    figure.update_xaxes(
-        title_text="candidates that a row loses", type="category", showgrid=False, tickangle=0
-    )
+    figure.update_xaxes(title_text="candidates of a row", type="category", showgrid=False, tickangle=0)
     figure.update_yaxes(title_text="rows", nticks=5)
     return figure
 
@@ -94,17 +92,12 @@ def mask_rate(trainings: list[TrainingRecord]) -> go.Figure | None:
     """The mask rate of every block during training; None if no run logged one."""
     lines = []
     for run in trainings:
-        blocks = {
-            name.removeprefix(MASK_RATE)
-            for point in run.history
-            for name in point.metrics
-            if name.startswith(MASK_RATE)
-        }
-        for block in sorted(blocks, key=list(words.BLOCKS).index):
+        for block, dash in DASHES.items():
             name = MASK_RATE + block
             points = [(at.step, 100 * at.metrics[name]) for at in run.history if name in at.metrics]
-            lines.append(_line(block, run.model, points, DASHES[block]))
-    return _over_time(lines, "masked", " %") if lines else None
+            if points:
+                lines.append(_line(block, run.model, points, dash))
+    return _over_time(lines, "share", " %") if lines else None
 
 
 def accuracy(trainings: list[TrainingRecord]) -> go.Figure | None:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from gistembed.record import RunRecord
 from gistembed.report import figures, words
+from gistembed.report.mask_words import mask_words
 
 
 def render_report(record: RunRecord) -> str:
@@ -27,6 +28,7 @@ def render_report(record: RunRecord) -> str:
         .get_template("report.html.j2")
         .render(
             run=record,
+            mask=mask_words(record.config),
             held_out=next((e for e in record.evaluations if e.data == "held-out"), None),
             retention=next((e for e in record.evaluations if e.data == "retention"), None),
             style=Markup(_asset("report.css")),

@@ -17,15 +17,17 @@ MODELS = {
 BLOCKS = {
     "ap": "another row's positive",
     "aa": "another row's anchor",
-    "pp": "another row's positive, against this row's positive",
     "an": "a hard negative",
+    "pp": "another row's positive, against this row's positive",
+    "pa": "another row's anchor, against this row's positive",
 }
 
 BLOCK_MEANINGS = {
     "ap": "The row's anchor is compared with the positives of the other rows.",
     "aa": "The row's anchor is compared with the anchors of the other rows.",
-    "pp": "The row's positive is compared with the positives of the other rows.",
     "an": "The row's anchor is compared with the negatives that the data names.",
+    "pp": "The row's positive is compared with the positives of the other rows.",
+    "pa": "The row's positive is compared with the anchors of the other rows.",
 }
 
 METRICS = {
