@@ -1,13 +1,19 @@
 """What a run chooses by itself."""
 
+import json
 import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from gistembed import MaskPolicy, UserError
+from gistembed import MarginSchedule, MaskPolicy, UserError, fit
 from gistembed.config import RunConfig
-from gistembed.prepare import _mask_policy, default_batch_size
+from gistembed.console import Console
+from gistembed.prepare import _mask_policy, default_batch_size, prepare_run
 from tests.pairs.pairs_samples import pairs_of
+from tests.real_text import documentation_pairs
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,15 @@ def config(**settings):
     return RunConfig(**least | settings)
 
 
+@pytest.fixture
+def pairs(tmp_path):
+    """40 real pairs in a file."""
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"anchor": anchor, "positive": positive} for anchor, positive in documentation_pairs()[:40]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 TRAIN = pairs_of([("a", "b", ["c", "d"]), ("e", "f", ["g"])])
 
 
@@ -43,12 +58,88 @@ def test_the_mask_of_a_run():
     expected = MaskPolicy(margin=0.1, contrast_anchors=False, max_masked=3, strict=False)
     assert _mask_policy(config(**settings), TRAIN) == expected
     assert _mask_policy(config(mask={"negatives": "explicit"}), TRAIN).negatives == "explicit"
+    assert _mask_policy(config(mask=every_setting(expected)), TRAIN) == expected
+
+
+def every_setting(policy):
+    """A policy as a whole table."""
+    return {field.name: getattr(policy, field.name) for field in fields(policy)}
+
+
+def test_the_example_of_the_documentation():
+    """docs/loss.md shows a table; a run takes it as it stands there."""
+    page = (Path(__file__).parents[1] / "docs" / "loss.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"^```toml\n(\[mask\]\n.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    expected = MaskPolicy(
+        margin_strategy="relative", margin={"ap": 0.0, "pp": 0.05}, limit_floor=0.3, max_masked=0.5
+    )
+    assert _mask_policy(config(**tomllib.loads(example)), TRAIN) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "margin"),
+    [
+        (
+            "{start = 0.2, end = 0.0, steps = 9, shape = 'cosine'}",
+            MarginSchedule(0.2, 0.0, 9, "cosine"),
+        ),
+        (
+            "{ap = {start = 0.2, end = 0.0, steps = 9}, pp = 0.05}",
+            {"ap": MarginSchedule(0.2, 0.0, 9), "pp": 0.05},
+        ),
+    ],
+)
+def test_a_schedule_reaches_training(written, margin, pairs, static_folder, tmp_path):
+    settings = tomllib.loads(f"[mask]\nmargin = {written}")
+    models = {"student": static_folder, "guide": static_folder, "store": tmp_path / "store"}
+    run = prepare_run(config(data=pairs, **models, **settings), Console(quiet=True))
+    assert run.plan.policy == MaskPolicy(margin=margin)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_run_with_a_schedule(pairs, static_folder, tmp_path, monkeypatch):
+    """At step 0 everything is masked, at step 1 nothing; resumed, and said in record, report and card."""
+    margin = {"start": 3.0, "end": -3.0, "steps": 1}
+    words = (pairs, static_folder, static_folder)
+    settings = {"out": tmp_path / "out", "store": tmp_path / "store", "batch_size": 8, "steps": 2}
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gistembed.pipeline.train_student", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit(*words, mask={"margin": margin}, quiet=True, **settings)
+    for other in ({"margin": margin | {"end": -2.0}}, {}):
+        with pytest.raises(UserError) as caught:
+            fit(*words, mask=other, resume=True, quiet=True, **settings)
+        assert str(caught.value) == (
+            f"--resume: the run in {tmp_path / 'out'} was begun with mask = {{'margin': {margin}}}, "
+            f"not {other}; use the same settings, or another --out"
+        )
+    result = fit(*words, mask={"margin": margin}, resume=True, quiet=True, **settings)
+
+    rates = [
+        {name: rate for name, rate in step.metrics.items() if name.startswith("mask_rate/")}
+        for step in result.record.trainings[0].history
+    ]
+    blocks = ("mask_rate/ap", "mask_rate/aa", "mask_rate/pp")
+    assert rates == [dict.fromkeys(blocks, 1.0), dict.fromkeys(blocks, 0.0)]
+    assert result.record.audit.mask_rate == dict.fromkeys(("ap", "aa", "pp"), 1.0)
+    record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert record["config"]["mask"] == {"margin": margin}
+    assert "margin" not in record["config"]
+    page = result.report.read_text(encoding="utf-8")
+    card = (result.model / "README.md").read_text(encoding="utf-8")
+    for name, value in margin.items():
+        assert f'<th scope="row">mask.margin.{name}</th><td>{value}</td>' in page
+        assert f"| mask.margin.{name} | {value} |" in card
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mask": {"margin": 0.1}}, "margin: set `margin` itself instead"),
+        ({"mask": {"margin": {"start": 0.2, "end": 0}}}, "margin: a schedule needs `steps`"),
         ({"mask": {"maxmasked": 3}}, "unknown setting `maxmasked`; did you mean `max_masked`?"),
         ({"mask": {"scorer": "student"}}, "scorer: a run asks its guide; leave it out"),
         ({"mask": {"guide_vote": "all"}}, "guide_vote: a run has one guide; leave it out"),

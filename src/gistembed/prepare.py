@@ -262,16 +262,8 @@ def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
 
 def _mask_policy(config: RunConfig, train: Pairs) -> MaskPolicy:
     """The policy that the configuration asks for, as far as it can be had in this run."""
-    own_settings = {
-        "margin": config.margin,
-        "margin_strategy": config.margin_strategy,
-        "contrast_anchors": config.contrast_anchors,
-        "contrast_positives": config.contrast_positives,
-    }
-    for name in config.mask.keys() & own_settings.keys():
-        raise UserError(f"[mask] {name}: set `{name}` itself instead")
     try:
-        policy = policy_from_settings(own_settings | config.mask)
+        policy = policy_from_settings(config.mask_settings())
     except ValueError as error:
         raise UserError(f"[mask] {error}") from error
     if policy.scorer == "student":

@@ -80,6 +80,47 @@ def test_mistakes_are_blamed_on_the_flag_or_on_the_file(refused, file):
     assert refused("--config", file) == f"gistembed: {file}: `batch_size` = 1: {message} 2\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "flags", "message"),
+    [
+        (
+            'hardness_mode = "all_negatives"',
+            [],
+            'hardness_mode "all_negatives" needs a hardness_strength above 0; '
+            "give one, or leave hardness_mode out",
+        ),
+        (
+            "hardness_strength = 9.5",
+            [],
+            "hardness_strength 9.5 has no effect without hardness_mode; choose one of in_batch_negatives, "
+            "hard_negatives, all_negatives, or leave hardness_strength out",
+        ),
+        (
+            "[mask]\nmargin = {start = 0.2, end = 0.0, steps = 5}",
+            ["--margin", 0.1],
+            "[mask] margin: `margin` is set outside of [mask] too, in the file or by a flag; "
+            "keep one of the two",
+        ),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_read(
+    refused, tmp_path, monkeypatch, content, flags, message
+):
+    """There is no pairs.csv: what says so is reached later."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "run.toml"
+    path.write_text(content, encoding="utf-8")
+    assert refused("--dry-run", "--config", path, *flags) == f"gistembed: {path}: {message}\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_schedule_of_the_margin_in_the_file(planned, file):
+    with file.open("a", encoding="utf-8") as toml:
+        toml.write("[mask]\nmargin = {ap = {start = 0.2, end = 0.0, steps = 5}, pp = 0.05}\n")
+    (config, _), _ = planned("--config", file)
+    assert config.mask_settings()["margin"] == {"ap": {"start": 0.2, "end": 0.0, "steps": 5}, "pp": 0.05}
+
+
 def test_help_loads_nothing_heavy():
     heavy = {"torch", "transformers", "numpy", "scipy", "datasets", "pyarrow", "plotly", "jaxtyping"}
     program = (

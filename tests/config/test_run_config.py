@@ -1,14 +1,18 @@
 """Configurations: every mistake is one line that names its place."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import datasets
 import pytest
+import torch
 from pydantic import ValidationError
 
 from gistembed.config import RunConfig, read_toml, run_config
 from gistembed.errors import UserError
+from gistembed.loss import guided_contrastive_loss
+from gistembed.mask import MarginSchedule, MaskPolicy, policy_from_settings
 
 LEAST = {"data": "pairs.csv", "student": "s", "guide": "g", "out": "o"}
 
@@ -31,6 +35,35 @@ def test_defaults_and_given_values(tmp_path):
 def test_a_resolved_configuration_is_read_back(tmp_path):
     config = run_config(LEAST | {"columns": {"anchor": ["a"]}, "margin": 0.05}, source="x")
     assert run_config(config.model_dump(mode="json"), source="y") == config
+
+
+@pytest.mark.parametrize(
+    "margin",
+    [
+        {"start": 0.2, "end": 0.0, "steps": 5},
+        MarginSchedule(0.2, 0.0, 5),
+        {"ap": MarginSchedule(0.2, 0.0, 5), "pp": 0.05},
+    ],
+)
+def test_a_scheduled_margin_is_written_once_and_read_back(margin):
+    """Beside it, the record would still say `margin` 0.0: untrue, and refused when it is read."""
+    config = run_config(LEAST | {"mask": {"margin": margin, "contrast_anchors": False}}, source="x")
+    written = json.loads(json.dumps(config.model_dump(mode="json")))
+    assert written.keys() == RunConfig.model_fields.keys() - {"margin", "contrast_anchors"}
+    again = run_config(written, source="y")
+    assert policy_from_settings(again.mask_settings()) == policy_from_settings(config.mask_settings())
+    assert policy_from_settings(again.mask_settings()).at_step(5).margin_of("ap").value == 0.0
+    assert policy_from_settings(again.mask_settings()).at_step(0).margin_of("ap").value == 0.2
+    assert again.model_dump(mode="json") == written
+
+
+def test_settings_of_the_mask_stand_by_themselves_or_in_their_table():
+    own = {"margin": {"pp": 0.1}, "margin_strategy": "relative"}
+    table = {"contrast_anchors": False, "contrast_positives": False, "limit_floor": 0.3}
+    config = run_config(LEAST | own | {"mask": table}, source="x")
+    assert config.mask_settings() == own | table
+    assert run_config(LEAST | {"mask": own | table}, source="x").mask_settings() == own | table
+    assert policy_from_settings(run_config(LEAST, source="x").mask_settings()) == MaskPolicy()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +109,42 @@ def test_a_resolved_configuration_is_read_back(tmp_path):
         (
             {"guide": None},
             "a guided run needs a guide; give --guide, or --loss infonce to train without",
+        ),
+        (
+            {"hardness_mode": "all_negatives"},
+            'hardness_mode "all_negatives" needs a hardness_strength above 0; '
+            "give one, or leave hardness_mode out",
+        ),
+        (
+            {"hardness_mode": "hard_negatives", "hardness_strength": 0},
+            'hardness_mode "hard_negatives" needs a hardness_strength above 0; '
+            "give one, or leave hardness_mode out",
+        ),
+        (
+            {"hardness_strength": 9},
+            "hardness_strength 9 has no effect without hardness_mode; choose one of in_batch_negatives, "
+            "hard_negatives, all_negatives, or leave hardness_strength out",
+        ),
+        (
+            {"hardness_mode": "all_negatives", "hardness_strength": float("inf")},
+            "`hardness_strength` = inf: input should be a finite number",
+        ),
+        (
+            {"hardness_mode": "all_negatives", "hardness_strength": -1},
+            "`hardness_strength` = -1: input should be greater than or equal to 0",
+        ),
+        *(
+            (
+                {name: value, "mask": {name: value}},
+                f"[mask] {name}: `{name}` is set outside of [mask] too, in the file or by a flag; "
+                "keep one of the two",
+            )
+            for name, value in (
+                ("margin", 0.0),
+                ("margin_strategy", "relative"),
+                ("contrast_anchors", False),
+                ("contrast_positives", True),
+            )
         ),
     ],
 )
@@ -227,6 +296,71 @@ def test_no_guide_is_needed_without_the_guided_loss():
 )
 def test_settings_without_effect_are_named(settings, warnings):
     assert run_config(LEAST | settings, source="x").ignored() == warnings
+
+
+def test_hardness_is_given_whole_or_not_at_all():
+    for settings in ({"hardness_mode": "all_negatives", "hardness_strength": 9.0}, {"hardness_strength": 0}):
+        config = run_config(LEAST | settings, source="x")
+        assert {name: getattr(config, name) for name in settings} == settings
+
+
+@pytest.mark.parametrize(
+    ("mask", "ignored"),
+    [
+        ({"margin": 0.3}, ["margin"]),
+        ({"margin": 0.3, "margin_strategy": "relative"}, ["margin", "margin_strategy"]),
+        ({"strict": False}, ["strict"]),
+        ({"limit_floor": 0.9, "limit_ceiling": 0.95}, ["limit_floor", "limit_ceiling"]),
+        ({"max_masked": 0}, ["max_masked"]),
+        ({"trust_negatives": True}, ["trust_negatives"]),
+        ({"action": "promote"}, ["action"]),
+        ({"action": "soften", "softness": 0.1}, ["action", "softness"]),
+        ({"scorer": "guide", "guide_vote": "mean"}, ["scorer", "guide_vote"]),
+        ({"min_negatives": 9, "starved": "keep_least_similar"}, ["starved"]),
+        ({"min_negatives": 9, "starved": "skip"}, []),
+        ({"min_negatives": 9}, []),
+        ({"contrast_anchors": False}, []),
+        ({"contrast_positives": False}, []),
+        ({"contrast_reverse": True}, []),
+        ({"negatives": "in_batch"}, []),
+        ({"compat": "paper"}, []),
+    ],
+)
+def test_settings_of_the_mask_that_need_a_guide(mask, ignored):
+    """The warning says what the loss does: the settings that are not named change it, and only they."""
+    config = run_config(LEAST | {"guide": None, "loss": "infonce", "mask": mask}, source="x")
+    assert config.ignored() == [f'[mask] {name} is ignored, because loss is "infonce"' for name in ignored]
+    assert run_config(LEAST | {"mask": mask}, source="x").ignored() == []
+    kept = {name: value for name, value in mask.items() if name not in ignored}
+    assert _without_guide(mask) == _without_guide(kept)
+    assert (_without_guide(kept) != _without_guide({})) == bool(kept)
+
+
+def _without_guide(mask):
+    """Loss and metrics of a batch in which two rows share their positive and have negatives of their own."""
+    random = torch.Generator().manual_seed(0)
+    anchors, positives, negatives = torch.randn(3, 4, 8, generator=random)
+    output = guided_contrastive_loss(
+        anchors,
+        positives,
+        negatives[:, None],
+        anchor_ids=torch.arange(4),
+        positive_ids=torch.tensor([4, 4, 5, 6]),
+        negative_ids=torch.arange(7, 11)[:, None],
+        temperature=0.5,
+        policy=policy_from_settings(mask),
+    )
+    return {"loss": output.loss.item()} | {name: value.item() for name, value in output.metrics.items()}
+
+
+def test_every_setting_of_the_mask_is_known_to_need_a_guide_or_not():
+    everything = {field.name: field.default for field in fields(MaskPolicy)}
+    config = run_config(LEAST | {"loss": "infonce", "mask": everything}, source="x")
+    warned = {warning.removeprefix("[mask] ").split(" is ")[0] for warning in config.ignored()} - {"guide"}
+    assert everything.keys() - warned == {
+        *("contrast_anchors", "contrast_positives", "contrast_reverse"),
+        *("negatives", "min_negatives", "starved", "compat"),
+    }
 
 
 def test_toml(tmp_path):

@@ -38,7 +38,7 @@ def run_config(settings: Mapping[str, Any], *, source: str, flags: Collection[st
         settings: Settings by name.
         source: Where they come from, for messages.
         flags: Names of the settings that come from the command line instead. They win over the others, also
-            where they contradict one of another name.
+            where they contradict one of another name; but a setting that stands in ``mask`` too is refused.
 
     Raises:
         UserError: If a setting is unknown, missing or out of range.

@@ -1,10 +1,11 @@
 """Every setting of a run, with its default and its meaning."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
 from gistembed.terms import Block, HardnessMode, MarginStrategy, Role
 
@@ -22,6 +23,24 @@ ModelName = Annotated[str, BeforeValidator(_path_as_text)]
 
 ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_one_as_several)]
 """The columns of a role; a single name stands for itself."""
+
+# Settings of the mask that may stand by themselves or in the table of all of them.
+_ALSO_IN_MASK = ("margin", "margin_strategy", "contrast_anchors", "contrast_positives")
+
+# Settings in that table that only say what the guide's opinion does.
+_GUIDE_ONLY = (
+    "margin",
+    "margin_strategy",
+    "strict",
+    "limit_floor",
+    "limit_ceiling",
+    "max_masked",
+    "trust_negatives",
+    "action",
+    "softness",
+    "scorer",
+    "guide_vote",
+)
 
 
 class RunConfig(BaseModel):
@@ -48,14 +67,16 @@ class RunConfig(BaseModel):
         learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
         warmup: Share of the steps in which the learning rate rises.
         temperature: τ of the loss.
+        mask: Settings of `gistembed.MaskPolicy`, by their own names. The next four may stand here instead; a
+            margin that follows a schedule can only stand here, as the settings of a
+            `gistembed.MarginSchedule`.
         margin: How far below the threshold a candidate is already masked; one number, or one per block.
         margin_strategy: Whether the margin is absolute or relative to the threshold.
         contrast_anchors: Whether other rows' anchors are candidates (block aa).
         contrast_positives: Whether other rows' positives are candidates for the own positive (block pp).
-        mask: Further settings of `gistembed.MaskPolicy`, by their own names.
         hardness_mode: Which candidates get extra weight by the student's own similarity; see
             `gistembed.guided_contrastive_loss`.
-        hardness_strength: How much extra weight.
+        hardness_strength: How much extra weight; given with ``hardness_mode``, or not at all.
         holdout: Share of the pairs to hold out, at most 1,000 pairs.
         seed: Seed of the split, the batches, dropout and resampling.
         store: Folder of the guide's vectors; the user's cache folder by default.
@@ -83,11 +104,12 @@ class RunConfig(BaseModel):
     learning_rate: float | None = Field(default=None, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     temperature: float = Field(default=0.01, gt=0)
+    # Before the settings that may stand in it: they are then compared first as what was given.
+    mask: dict[str, Any] = {}
     margin: float | dict[Block, float] = 0.0
     margin_strategy: MarginStrategy = "absolute"
     contrast_anchors: bool = True
     contrast_positives: bool = True
-    mask: dict[str, Any] = {}
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = Field(default=0.0, ge=0)
     holdout: float = Field(default=0.1, gt=0, lt=1)
@@ -104,6 +126,40 @@ class RunConfig(BaseModel):
         if self.loss == "guided" and self.guide is None:
             raise ValueError("a guided run needs a guide; give --guide, or --loss infonce to train without")
         return self
+
+    @model_validator(mode="after")
+    def _hardness_whole(self) -> "RunConfig":
+        if self.hardness_mode is not None and not self.hardness_strength:
+            raise ValueError(
+                f'hardness_mode "{self.hardness_mode}" needs a hardness_strength above 0; '
+                "give one, or leave hardness_mode out"
+            )
+        if self.hardness_mode is None and self.hardness_strength:
+            raise ValueError(
+                f"hardness_strength {self.hardness_strength:g} has no effect without hardness_mode; "
+                f"choose one of {', '.join(get_args(HardnessMode))}, or leave hardness_strength out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mask_settings_once(self) -> "RunConfig":
+        for name in self.mask:
+            if name in _ALSO_IN_MASK and name in self.model_fields_set:
+                raise ValueError(
+                    f"[mask] {name}: `{name}` is set outside of [mask] too, in the file or by a flag; "
+                    "keep one of the two"
+                )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _what_holds(self, serialize: Callable[["RunConfig"], dict[str, Any]]) -> dict[str, Any]:
+        """Leave out the defaults that ``mask`` overrules: what is written is what holds, and is read back."""
+        overruled = self.mask.keys() & set(_ALSO_IN_MASK)
+        return {name: value for name, value in serialize(self).items() if name not in overruled}
+
+    def mask_settings(self) -> dict[str, Any]:
+        """Settings of `gistembed.MaskPolicy` by name, wherever they were given."""
+        return {name: getattr(self, name) for name in _ALSO_IN_MASK} | self.mask
 
     def ignored(self) -> list[str]:
         """Settings that were given but have no effect on this run, as warnings."""
@@ -124,6 +180,11 @@ class RunConfig(BaseModel):
             )
             warnings += [
                 f'{name} is ignored, because loss is "infonce"' for name in without_effect if name in given
+            ]
+            warnings += [
+                f'[mask] {name} is ignored, because loss is "infonce"'
+                for name, value in self.mask.items()
+                if name in _GUIDE_ONLY or (name, value) == ("starved", "keep_least_similar")
             ]
             if self.compare_unguided:
                 warnings.append('compare_unguided is ignored, because loss is "infonce" already')
