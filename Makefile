@@ -19,7 +19,9 @@ demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and with
 control: $(VENV)/.installed  ## The same where false negatives are rare and the guide is not needed.
 	$(BIN)/python demo/run.py --control $(CHOICES)
 
-benchmark: $(VENV)/.installed-test  ## One training step against sentence-transformers' losses.
+benchmark: $(VENV)/.installed-test  ## The loss, and one training step, against sentence-transformers' losses: an hour.
+	$(BIN)/python -m benchmarks.loss
+	$(BIN)/python -m benchmarks.symmetry
 	$(BIN)/python -m benchmarks.step
 
 test: $(VENV)/.installed-test  ## Run the tests.

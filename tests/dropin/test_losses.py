@@ -127,6 +127,26 @@ def test_caching_changes_nothing(folders, columns, options):
     torch.testing.assert_close(gradient, 3 * plain[1][name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["student", "static"])
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_learned_temperature_gets_the_same_gradient(folders, kind, shape):
+    """With and without caching, whatever the loss is multiplied by, and alone or under MatryoshkaLoss."""
+    student, guide = load(folders, kind), load(folders, kind)
+    inputs = [features(student) for _ in range(4)]
+    made = []
+    for loss_kind, options in ((GISTEmbedLoss, {}), (CachedGISTEmbedLoss, {"mini_batch_size": 2})):
+        temperature = nn.Parameter(torch.full(shape, 0.05))
+        loss = loss_kind(student, guide, temperature=temperature, **options)
+        (loss(inputs.pop(), None) * 3).backward()
+        alone = temperature.grad.clone()
+        temperature.grad = None
+        around = peer.MatryoshkaLoss(student, loss, [student.get_embedding_dimension(), 4], [1.0, 0.5])
+        around(inputs.pop(), None).backward()
+        made.append([alone, temperature.grad])
+    torch.testing.assert_close(made[1], made[0], rtol=1e-4, atol=1e-5)
+    assert made[0][0].abs() > 1e-3
+
+
 def test_dropout_is_replayed(folders):
     """One mini-batch for each column draws the same random numbers as the plain loss does."""
     student, guide = load(folders, "student", dropout=True), load(folders, "guide")
@@ -180,7 +200,8 @@ def test_static_students(folders, kind, compat):
 def test_a_guide_of_another_tokenizer_reads_decoded_tokens_and_says_so_once(folders, names):
     student, guide = load(folders, names[0]), load(folders, names[1])
     loss = GISTEmbedLoss(student, guide)
-    with pytest.warns(UserWarning, match="reads the student's tokens turned back into text: cut at") as seen:
+    lost = "cut at the student's 24 tokens" if names[0] == "student" else "without the signs that"
+    with pytest.warns(UserWarning, match=f"reads the student's tokens turned back into text: {lost}") as seen:
         loss(features(student), None)
     # A second warning would be an error.
     first = loss(features(student), None)
@@ -198,6 +219,27 @@ def test_the_warning_names_what_is_lost(folders):
     message = "without the guide's own prompt 'q: '"
     with pytest.warns(UserWarning, match=re.escape(message)):
         GISTEmbedLoss(student, guide)(features(student), None)
+
+
+def test_a_guide_with_the_students_tokens_reads_no_prompt_of_its_own_and_says_so(folders):
+    student, guide = load(folders, "student"), load(folders, "prompted")
+    message = (
+        "the guide reads the student's tokens, without its own prompt 'q: '. Give the trainer "
+        "data_collator=gistembed.GuideCollator(model, guide), and the guide reads the raw texts"
+    )
+    loss = GISTEmbedLoss(student, guide)
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        loss(features(student), None)
+    # A second warning would be an error.
+    loss(features(student), None)
+
+
+def test_a_model_without_tokenizer_is_refused_where_its_tokens_are_needed(folders):
+    student = load(folders, "student")
+    guide = SentenceTransformer(modules=[nn.Identity()], device="cpu")
+    with pytest.raises(ValueError, match=r"^student and guide need a tokenizer; one of them has none$"):
+        GISTEmbedLoss(student, guide)(features(student), None)
+    GISTEmbedLoss(student, guide, policy=MaskPolicy(scorer="student"))(features(student), None)
 
 
 def test_the_guide_is_frozen_and_no_part_of_the_loss(folders):

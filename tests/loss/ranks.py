@@ -69,11 +69,12 @@ class _Linear(torch.nn.Module):
 
 
 def module_loss(kind: str, model: SentenceTransformer) -> torch.nn.Module:
-    """A drop-in loss around a bare model, which is its own guide and needs no tokenizer."""
+    """A drop-in loss around a bare model, its own guide without a tokenizer; the temperature is learned."""
+    temperature = torch.nn.Parameter(torch.tensor(TEMPERATURE, dtype=torch.float64))
     made = {
-        "plain": lambda: GISTEmbedLoss(model, model, TEMPERATURE, gather_across_devices=True, policy=POLICY),
+        "plain": lambda: GISTEmbedLoss(model, model, temperature, gather_across_devices=True, policy=POLICY),
         "cached": lambda: CachedGISTEmbedLoss(
-            model, model, TEMPERATURE, 2, gather_across_devices=True, policy=POLICY
+            model, model, temperature, 2, gather_across_devices=True, policy=POLICY
         ),
     }
     loss: torch.nn.Module = made[kind]()
@@ -119,10 +120,18 @@ def _rank(rank: int, ranks: int, rows: int, folder: str) -> None:
         loss = loss_module(columns(local), labels(local))
         loss.backward()
         result[kind] = [loss.detach(), *(one.grad for one in loss_module.parameters())]
-    try:
-        gather_batch(local | {"negatives": local["negatives"][:, : 1 + (rank == 0)]})
-    except ValueError as error:
-        result["refusal"] = str(error)
+    changes: dict[str, dict[str, object]] = {
+        "negatives": {"negatives": local["negatives"][:, : 1 + (rank == 0)]},
+        "dtype": {"anchors": local["anchors"].to(torch.float64 if rank else torch.float32)},
+        "several guides": {"guide_anchors": [local["guide_anchors"]]} if rank else {},
+        "known ids": {"known_ids": torch.arange(3)} if rank == 1 else {},
+        "no rows": {name: value[: 0 if rank == 1 else None] for name, value in local.items()},
+    }
+    for name, change in changes.items():
+        try:
+            gather_batch(local | change)
+        except ValueError as error:
+            result[name] = str(error)
     torch.save(result, Path(folder) / f"rank-{rank}.pt")
     dist.destroy_process_group()
 

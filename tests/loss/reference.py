@@ -180,7 +180,7 @@ def reference(
         for number, (student, (_, cut_weight)) in enumerate(zip(students, cuts, strict=True)):
             own_cosine = float(student[i] @ student[count + i])
             numerator = [own_cosine / tau]
-            kept_cosines, denominator = [], []
+            denominator, rivals = [], []
             for candidate in row.kept + row.masked * (policy.action != "drop"):
                 cosine = float(student[candidate.source] @ student[candidate.target])
                 score = cosine / tau + _extra_weight(candidate, hardness_mode) * hardness_strength * cosine
@@ -188,19 +188,18 @@ def reference(
                     numerator.append(score)
                 elif candidate in row.masked:
                     assert policy.softness is not None
-                    denominator.append(score - (candidate.similarity - candidate.limit) / policy.softness)
+                    fading = (candidate.similarity - candidate.limit) / policy.softness
+                    denominator.append(score - fading)
+                    # One that leaves softly still has a score to be beaten.
+                    rivals.append(cosine / tau - fading)
                 else:
                     denominator.append(score)
-                    kept_cosines.append((cosine, score))
+                    rivals.append(cosine / tau)
             row_loss = _log_sum_exp(numerator + denominator) - _log_sum_exp(numerator)
             loss += cut_weight * row_weights[i] * row_loss * row.counts
             if number == 0:
-                # One that leaves softly still has a score to be beaten.
-                others = [score for _, score in kept_cosines]
-                if policy.action == "soften":
-                    others = denominator
-                correct += all(numerator[0] > score for score in others)
-                narrowest = min([narrowest, *(abs(numerator[0] - score) * tau for score in others)])
+                correct += all(numerator[0] > score for score in rivals)
+                narrowest = min([narrowest, *(abs(numerator[0] - score) * tau for score in rivals)])
 
     metrics = {
         "negatives_per_row": sum(len(decided[i].kept) for i in wanted) / len(wanted),
@@ -212,6 +211,8 @@ def reference(
         metrics["starved_rows"] = starved / len(wanted)
     if guides:
         for block in policy.blocks(negatives=len(present) > 2 * count):
+            if policy.negatives == "explicit" and block == "ap":
+                continue
             masked = sum(one.block == block for i in wanted for one in decided[i].masked)
             kept = sum(one.block == block for i in wanted for one in decided[i].kept)
             metrics[f"mask_rate/{block}"] = masked / max(masked + kept, 1)

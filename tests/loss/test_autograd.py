@@ -5,6 +5,7 @@ import torch
 
 from gistembed import MaskPolicy, guided_contrastive_loss
 from gistembed.loss.sweep import _Room
+from gistembed.loss.view import View
 
 
 def batch(dtype: torch.dtype = torch.float32, rows: int = 7):
@@ -187,12 +188,27 @@ def test_what_memory_held_before_does_not_show(monkeypatch):
     torch.testing.assert_close(loss_and_gradients(arguments), clean, rtol=0, atol=0)
 
 
-def test_without_gradients_none_are_made():
+def test_without_gradients_none_are_made(monkeypatch):
     arguments = batch()
+    expected = loss_and_gradients(arguments)[0]
+    monkeypatch.delattr(View, "add_gradients")
+    learned = {name: arguments[name].requires_grad_() for name in ("anchors", "positives")}
+    temperature = torch.tensor(arguments["temperature"], requires_grad=True)
     with torch.no_grad():
-        loss = guided_contrastive_loss(**arguments).loss
+        loss = guided_contrastive_loss(**arguments | learned | {"temperature": temperature}).loss
     assert not loss.requires_grad
-    assert loss == loss_and_gradients(arguments)[0]
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_temperature_of_one_element_is_learned():
+    arguments = batch()
+    gradients = []
+    for shape in ((), (1,)):
+        temperature = torch.full(shape, 0.1, requires_grad=True)
+        guided_contrastive_loss(**arguments | {"temperature": temperature}).loss.backward()
+        assert temperature.grad.shape == shape
+        gradients.append(temperature.grad.item())
+    assert gradients[0] == gradients[1] != 0
 
 
 @pytest.mark.parametrize("guide_dtype", [torch.float16, torch.float32, torch.float64])

@@ -47,6 +47,12 @@ NO_GUIDE = {"guide_anchors": None, "guide_positives": None, "guide_negatives": N
     ("change", "message"),
     [
         ({"kernel": "cuda"}, "kernel: 'cuda' is unknown; choose one of auto, torch, triton"),
+        (NO_NEGATIVES | {"negative_ids": torch.ones(3, 2).long()}, "negative_ids: given without negatives"),
+        (
+            NO_NEGATIVES | {"guide_anchors": [], "guide_positives": []},
+            "guide_anchors: expected at least one guide, got none",
+        ),
+        ({"temperature": torch.ones(2)}, "temperature: expected one number, got (2,)"),
         (
             {"anchors": torch.ones(4)},
             "anchors: expected (rows, dim) with at least one row, got (4,)",
@@ -136,7 +142,7 @@ NO_GUIDE = {"guide_anchors": None, "guide_positives": None, "guide_negatives": N
             "guide_negatives: expected exactly where there are negatives",
         ),
         (
-            {"negatives": None, "negative_mask": None},
+            {"negatives": None, "negative_mask": None, "negative_ids": None},
             "guide_negatives: expected exactly where there are negatives",
         ),
         (

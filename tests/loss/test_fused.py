@@ -26,6 +26,7 @@ def plain_batches(draw):
     batch = draw(loss_batches(torch.float32))
     policy = batch["policy"]
     assume("guide_anchors" in batch and policy.scorer == "guide" and policy.negatives != "explicit")
+    assume(policy.compat == "default")
     for name in ("trusted_negatives", "hardness_mode", "hardness_strength", "dims", "dim_weights"):
         batch.pop(name, None)
     for name in ("guide_anchors", "guide_positives", "guide_negatives"):
@@ -87,8 +88,8 @@ def results(arguments, **more):
         {"policy": MaskPolicy(contrast_reverse=True)},
         {"policy": MaskPolicy(strict=False, contrast_anchors=False)},
         {"policy": MaskPolicy(min_negatives=290, starved="skip")},
-        {"policy": MaskPolicy(compat="paper")},
-        {"policy": MaskPolicy(compat="sentence-transformers"), "chunk_rows": 33, "rows": slice(20, 91)},
+        {"anchor_ids": None, "positive_ids": None, "negative_ids": None, "known_ids": None}
+        | {"known_offsets": None, "chunk_rows": 33, "rows": slice(20, 91)},
     ],
 )
 def test_many_tiles_equal_plain_torch(change):
@@ -113,6 +114,12 @@ def test_many_tiles_equal_plain_torch(change):
             "it needs one guide, not 2",
         ),
         ({"dims": [2, 1]}, "it takes all dimensions at once"),
+        ({"dims": [1]}, "it takes all dimensions at once"),
+        ({"policy": MaskPolicy(compat="paper")}, "it knows no compat 'paper'"),
+        (
+            {"policy": MaskPolicy(compat="sentence-transformers")},
+            "it knows no compat 'sentence-transformers'",
+        ),
         (
             {"hardness_mode": "all_negatives", "hardness_strength": 1.0},
             "it knows no extra weight for hard negatives",
@@ -224,6 +231,26 @@ def test_auto_says_why_it_does_not_trust_the_kernel(monkeypatch, as_on_gpu, fuse
     with pytest.warns(UserWarning, match=re.escape(message)):
         results(large_batch(rows=5))
     assert list(kernel._choices.values()) == [None]
+
+
+@pytest.mark.parametrize(("wanted", "allowed"), [("highest", False), ("high", True)])
+def test_the_precision_that_torch_goes_by(wanted, allowed):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(wanted)
+    try:
+        assert kernel.tf32_allowed() == allowed
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_the_newer_setting_of_precision():
+    """It makes the older one unreadable, so that this takes a process of its own."""
+    script = (
+        "import torch; from gistembed.loss.kernel import tf32_allowed; "
+        "torch.backends.fp32_precision = 'tf32'; assert tf32_allowed(); "
+        "torch.backends.cuda.matmul.fp32_precision = 'ieee'; assert not tf32_allowed()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_real_trial_leaves_the_results_alone(as_on_gpu):

@@ -57,8 +57,14 @@ def test_drop_in_losses_under_distributed_training(ranks, kind):
 
 
 def test_batches_of_different_make_are_refused_on_every_rank(ranks):
-    message = "negatives: ranks 0 and 1 hold batches of different make"
-    assert {rank["refusal"] for rank in ranks} == {message}
+    different = "ranks 0 and 1 hold batches of different make"
+    refused = "rank 1 holds what can't be gathered from several processes"
+    for rank, told in enumerate(ranks):
+        assert told["negatives"] == f"negatives: {different}"
+        assert told["dtype"] == f"anchors: {different}"
+        assert told["several guides"] == ("guide_anchors: " if rank else "") + refused
+        assert told["known ids"] == ("known_ids: " if rank == 1 else "") + refused
+        assert told["no rows"] == "anchors: rank 1 holds no rows"
 
 
 def test_every_rank_has_rows():

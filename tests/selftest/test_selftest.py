@@ -1,6 +1,7 @@
 """The selftest passes on sound models, and finds what is planted in others."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from tests.loss.reference import reference
 from tests.tiny_models import save_bert, save_static
 
 from gistembed.models import load_model
-from gistembed.selftest import check_count, dense_loss, run_selftest
+from gistembed.selftest import CheckResult, check_count, dense_loss, run_selftest
+from gistembed.selftest.checks import _difference
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +142,15 @@ def test_the_command_refuses_what_is_no_model(run, tmp_path):
     code, out, err = run("selftest", tmp_path)
     message = f"MODEL {tmp_path}: not a model folder: it holds neither modules.json nor config.json"
     assert (code, out, err) == (2, "", f"gistembed: {message}\n")
+
+
+@pytest.mark.parametrize("allowed", [1.0, None])
+@pytest.mark.parametrize("measured", [math.nan, math.inf])
+def test_what_is_no_number_is_no_pass(measured, allowed):
+    assert not CheckResult("name", measured, allowed).passed
+
+
+def test_no_distance_is_lost_behind_a_number():
+    found = [torch.tensor([1.0]), torch.tensor([math.nan]), torch.tensor([2.0])]
+    assert math.isnan(_difference(found, [torch.ones(1)] * 3))
+    assert _difference([torch.tensor([3.0, 4.0])], [torch.tensor([0.0, 4.0])]) == 3 / 4

@@ -1,6 +1,7 @@
 """``gistembed selftest``: the checks on the user's own models, as a table."""
 
 import json
+import math
 from typing import Annotated
 
 import typer
@@ -29,7 +30,7 @@ def selftest(
             {
                 "name": result.name,
                 "passed": result.passed,
-                "measured": result.measured,
+                "measured": _number(result.measured),
                 "allowed": result.allowed,
                 "detail": result.detail,
             }
@@ -43,3 +44,8 @@ def selftest(
         typer.echo(f"{failed} of {checks} checks failed" if failed else f"all {checks} checks passed")
     if failed:
         raise typer.Exit(1)
+
+
+def _number(measured: float | None) -> float | None:
+    """JSON knows no NaN and no infinity."""
+    return measured if measured is not None and math.isfinite(measured) else None

@@ -1,5 +1,6 @@
 """How a frozen guide reads a batch that was made for the student."""
 
+import math
 import warnings
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -32,15 +33,12 @@ class GuideReader:
             guide: The guide.
             mini_batch_size: Rows that the guide reads at a time; None for all.
 
-        Raises:
-            ValueError: If one of them has no tokenizer.
         """
         self.guide = guide
         self._model = model
         self._mini_batch_size = mini_batch_size
-        self._same_tokens = same_tokens(model, guide)
+        self._same_tokens: bool | None = None
         self._mini_batches = _MiniBatches(guide, mini_batch_size or 1)
-        self._warned = False
         guide.requires_grad_(False)
 
     @torch.no_grad()
@@ -52,6 +50,9 @@ class GuideReader:
         Args:
             columns: The student's inputs by column; they are not changed.
             given: What a `GuideCollator` made of the raw texts; empty without one.
+
+        Raises:
+            ValueError: If there are only the student's inputs, and one of the models has no tokenizer.
         """
         self.guide.eval()
         device = next(value.device for value in columns[0].values() if isinstance(value, Tensor))
@@ -60,11 +61,14 @@ class GuideReader:
         if "guide_batches" in given:
             vectors = torch.cat([self._embed(batch) for batch in given["guide_batches"]])
             return list(vectors[given["guide_units"]].unbind(1))
+        if self._same_tokens is None:
+            self._same_tokens = same_tokens(self._model, self.guide)
+            lost = self._what_is_lost(self._same_tokens)
+            if lost:
+                advice = "Give the trainer data_collator=gistembed.GuideCollator(model, guide), and the guide"
+                warnings.warn(f"{lost}. {advice} reads the raw texts", stacklevel=4)
         if self._same_tokens:
             return [self._embed_in_parts(features) for features in columns]
-        if not self._warned:
-            self._warned = True
-            warnings.warn(self._what_is_lost(), stacklevel=4)
         # The first column holds anchors, as everywhere.
         return [
             self._embed_texts(decoded(self._model, features), column == 0, device)
@@ -99,19 +103,25 @@ class GuideReader:
             parts.append(self._embed(moved))
         return torch.cat(parts)
 
-    def _what_is_lost(self) -> str:
-        lost = [f"cut at the student's {self._model.max_seq_length} tokens"]
+    def _what_is_lost(self, same_tokens: bool) -> str:
+        prompts = [prompt for prompt in role_prompts(self.guide).values() if prompt]
+        if same_tokens:
+            return (
+                f"the guide reads the student's tokens, without its own prompt {prompts[0]!r}"
+                if prompts
+                else ""
+            )
+        limit = self._model.max_seq_length
+        lost = [] if limit is None or math.isinf(limit) else [f"cut at the student's {limit} tokens"]
         tokenizer = self._model.tokenizer
         if getattr(tokenizer, "do_lower_case", False):
             lost.append("in lower case")
         lost.append("without the signs that the student's vocabulary lacks")
-        prompts = [prompt for prompt in role_prompts(self.guide).values() if prompt]
         if prompts:
             lost.append(f"without the guide's own prompt {prompts[0]!r}")
         return (
             "the guide has another tokenizer than the student and reads the student's tokens turned back "
-            f"into text: {', '.join(lost)}. Give the trainer data_collator=gistembed.GuideCollator(model, "
-            "guide), and the guide reads the raw texts"
+            f"into text: {', '.join(lost)}"
         )
 
 

@@ -10,11 +10,12 @@ import torch.distributed as dist
 from jaxtyping import Float, Int
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses import CachedLossMixin, has_static_embedding_input
+from sentence_transformers.sentence_transformer.losses.matryoshka import ForwardDecorator
 from torch import Tensor, nn
 
 from gistembed.dropin.guide import Features, GuideReader
 from gistembed.dropin.tokens import hashed_rows
-from gistembed.loss import gather_batch, guided_contrastive_loss
+from gistembed.loss import averaged_over_ranks, gather_batch, guided_contrastive_loss
 from gistembed.mask import MarginSchedule, MaskPolicy
 from gistembed.terms import Block, Compatibility, HardnessMode, MarginStrategy
 
@@ -70,9 +71,10 @@ class _GuidedLoss(nn.Module):
         self.batches_trained = 0
         # In a tuple, so that it is no submodule: not trained, not saved, not wrapped, not synchronised.
         self._guide = (guide,)
-        self._reader = None if guide is model else GuideReader(model, guide, guide_rows_at_once)
+        guided = guide is not model and policy.scorer == "guide"
+        self._reader = GuideReader(model, guide, guide_rows_at_once) if guided else None
         self._metrics: dict[str, Tensor] = {}
-        self._last: tuple[Features, BatchContext] | None = None
+        self._last: tuple[Tensor, BatchContext] | None = None
         self._warned = False
 
     @property
@@ -110,14 +112,15 @@ class _GuidedLoss(nn.Module):
             )
         # MatryoshkaLoss calls once for each dimension, with the same inputs and a model that gives the same
         # embeddings cut shorter: the guide has said what it says.
-        repeats = "forward" in vars(self.model)
-        if repeats and self._last is not None and self._last[0] is columns[0]:
+        repeats = isinstance(vars(self.model).get("forward"), ForwardDecorator)
+        # Not the inputs themselves: the student writes into them what holds its whole graph.
+        key = next(value for value in columns[0].values() if isinstance(value, Tensor))
+        if repeats and self._last is not None and self._last[0] is key:
             return self._last[1]
         given = labels if isinstance(labels, Mapping) else {}
-        reader = self._reader if self.policy.scorer == "guide" else None
-        guide = None if reader is None else reader.vectors(columns, given)
+        guide = None if self._reader is None else self._reader.vectors(columns, given)
         context = BatchContext(guide, self._text_ids(columns, given))
-        self._last = (columns[0], context) if repeats else None
+        self._last = (key, context) if repeats else None
         if torch.is_grad_enabled():
             self.batches_trained += 1
         return context
@@ -130,7 +133,17 @@ class _GuidedLoss(nn.Module):
         hashes = [found for features in columns if (found := hashed_rows(features)) is not None]
         return hashes if len(hashes) == len(columns) else None
 
-    def _loss(self, embeddings: list[Tensor], context: BatchContext) -> Float[Tensor, ""]:
+    def _shared_temperature(self) -> float | Tensor:
+        """The temperature; one that is learned gets the same gradient in every process."""
+        temperature = self.temperature
+        if not isinstance(temperature, Tensor) or not temperature.requires_grad:
+            return temperature
+        together = dist.is_available() and dist.is_initialized()
+        return averaged_over_ranks(temperature) if together else temperature
+
+    def _loss(
+        self, embeddings: list[Tensor], context: BatchContext, temperature: float | Tensor
+    ) -> Float[Tensor, ""]:
         guide = context.guide
         if guide is None and self.policy.scorer == "guide":
             guide = [column.detach() for column in embeddings]
@@ -149,7 +162,7 @@ class _GuidedLoss(nn.Module):
                 warnings.warn("gather_across_devices has no effect: there is one process", stacklevel=2)
         output = guided_contrastive_loss(
             **arguments,
-            temperature=self.temperature,
+            temperature=temperature,
             policy=self.policy.at_step(max(self.batches_trained - 1, 0)),
             hardness_mode=self.hardness_mode,
             hardness_strength=self.hardness_strength,
@@ -195,7 +208,8 @@ class GISTEmbedLoss(_GuidedLoss):
             guide: The guide; it is frozen here.
             temperature: τ; a parameter is learned.
             margin_strategy: See `MaskPolicy`.
-            margin: See `MaskPolicy`; a schedule counts the batches that this loss was trained on.
+            margin: See `MaskPolicy`; the steps of a schedule are the batches that this loss was trained on,
+                from 0 in every process.
             contrast_anchors: See `MaskPolicy`.
             contrast_positives: See `MaskPolicy`.
             gather_across_devices: Whether the batches of all processes are one batch.
@@ -205,7 +219,7 @@ class GISTEmbedLoss(_GuidedLoss):
             hardness_strength: See `guided_contrastive_loss`.
 
         Raises:
-            ValueError: If a setting makes no sense, or student or guide has no tokenizer.
+            ValueError: If a setting makes no sense.
         """
         super().__init__(
             model,
@@ -227,10 +241,11 @@ class GISTEmbedLoss(_GuidedLoss):
         """
         columns = list(sentence_features)
         context = self._context(columns, labels)
-        return self._loss([self.model(features)["sentence_embedding"] for features in columns], context)
+        embeddings = [self.model(features)["sentence_embedding"] for features in columns]
+        return self._loss(embeddings, context, self._shared_temperature())
 
 
-class CachedGISTEmbedLoss(CachedLossMixin, _GuidedLoss):
+class CachedGISTEmbedLoss(_GuidedLoss):
     """`GISTEmbedLoss` for batches whose activations don't fit into memory, by gradient caching.
 
     The student embeds mini-batches without gradients, the loss is taken over the whole batch at once, and the
@@ -238,6 +253,9 @@ class CachedGISTEmbedLoss(CachedLossMixin, _GuidedLoss):
 
     Source: Gao et al. 2021 (arXiv 2101.06983); the caching itself is sentence-transformers'.
     """
+
+    uses_gradient_cache = True
+    """For sentence-transformers' MatryoshkaLoss, which then goes around `calculate_loss`."""
 
     def __init__(
         self,
@@ -278,7 +296,7 @@ class CachedGISTEmbedLoss(CachedLossMixin, _GuidedLoss):
             hardness_strength: See `GISTEmbedLoss`.
 
         Raises:
-            ValueError: If a setting makes no sense, or student or guide has no tokenizer.
+            ValueError: If a setting makes no sense.
         """
         sizes = {"mini_batch_size": mini_batch_size, "mini_batch_num_tokens": mini_batch_num_tokens}
         for name, size in sizes.items():
@@ -304,20 +322,16 @@ class CachedGISTEmbedLoss(CachedLossMixin, _GuidedLoss):
         columns = list(sentence_features)
         context = self._context(columns, labels)
         if not self._is_static:
-            return self.forward_cached(columns, context)  # type: ignore[arg-type] # handed through as it is
+            return _Caching(self).loss(columns, context)
         embeddings = [self.model(features)["sentence_embedding"] for features in columns]
         if not torch.is_grad_enabled():
             return self.calculate_loss([[column] for column in embeddings], context)
         leaves = [column.detach().requires_grad_() for column in embeddings]
         loss = self.calculate_loss([[leaf] for leaf in leaves], context, with_backward=True)
-        # Adds nothing to the loss, and to its gradient what is known by now.
-        carriers = [
-            ((column - leaf.detach()) * leaf.grad).sum()
-            for column, leaf in zip(embeddings, leaves, strict=True)
-        ]
+        carriers = [_carrier(column, leaf) for column, leaf in zip(embeddings, leaves, strict=True)]
         return loss + torch.stack(carriers).sum()
 
-    def calculate_loss(  # type: ignore[override] # what the caching calls labels is handed through as it is
+    def calculate_loss(
         self, reps: list[list[Tensor]], labels: BatchContext, *, with_backward: bool = False
     ) -> Float[Tensor, ""]:
         """The loss over the whole batch, from the embeddings of its mini-batches.
@@ -325,11 +339,19 @@ class CachedGISTEmbedLoss(CachedLossMixin, _GuidedLoss):
         Args:
             reps: Embeddings by column and mini-batch.
             labels: What the batch is judged by.
-            with_backward: Whether to take gradients by the embeddings at once, and return the bare number.
+            with_backward: Whether to take gradients by the embeddings at once; what is returned then leads
+                back to nothing but the temperature.
         """
-        loss = self._loss([torch.cat(column) for column in reps], labels)
+        embeddings = [torch.cat(column) for column in reps]
+        temperature = self._shared_temperature()
         if not with_backward:
-            return loss
+            return self._loss(embeddings, labels, temperature)
+        if isinstance(temperature, Tensor) and temperature.requires_grad:
+            leaf = temperature.detach().requires_grad_()
+            loss = self._loss(embeddings, labels, leaf)
+            torch.autograd.backward(loss)
+            return loss.detach() + _carrier(temperature, leaf)
+        loss = self._loss(embeddings, labels, temperature)
         torch.autograd.backward(loss)
         return loss.detach()
 
@@ -339,6 +361,37 @@ class CachedGISTEmbedLoss(CachedLossMixin, _GuidedLoss):
             "mini_batch_size": self.mini_batch_size,
             "mini_batch_num_tokens": self.mini_batch_num_tokens,
         }
+
+
+class _Caching(CachedLossMixin):
+    """One batch's way through sentence-transformers' gradient cache."""
+
+    def __init__(self, loss: CachedGISTEmbedLoss) -> None:
+        self.model = loss.model
+        self.mini_batch_size = loss.mini_batch_size
+        self.mini_batch_num_tokens = loss.mini_batch_num_tokens
+        self.show_progress_bar = loss.show_progress_bar
+        self._loss = loss
+        self._total: Tensor | None = None
+
+    def loss(self, columns: list[Features], context: BatchContext) -> Float[Tensor, ""]:
+        """The loss of a batch, whose gradients by the student are taken mini-batch by mini-batch."""
+        loss: Tensor = self.forward_cached(columns, context)  # type: ignore[arg-type] # handed through
+        assert self._total is not None
+        # The cache cuts the loss off from everything but the student.
+        return loss + (self._total - self._total.detach()) if self._total.requires_grad else loss
+
+    def calculate_loss(  # type: ignore[override] # what the caching calls labels is handed through as it is
+        self, reps: list[list[Tensor]], labels: BatchContext, *, with_backward: bool = False
+    ) -> Float[Tensor, ""]:
+        self._total = self._loss.calculate_loss(reps, labels, with_backward=with_backward)
+        return self._total
+
+
+def _carrier(tensor: Tensor, leaf: Tensor) -> Float[Tensor, ""]:
+    """Adds nothing to a loss, and to its gradient by a tensor what is known by now from a copy of it."""
+    assert leaf.grad is not None
+    return ((tensor - tensor.detach()) * leaf.grad).sum()
 
 
 def _policy(

@@ -1,7 +1,13 @@
 """Embeddings and a mask policy in; loss, gradients and metrics out."""
 
-from gistembed.loss.gather import gather_batch
+from gistembed.loss.gather import averaged_over_ranks, gather_batch
 from gistembed.loss.guided import LossOutput, guided_contrastive_loss
 from gistembed.loss.inputs import NotFiniteError
 
-__all__ = ["LossOutput", "NotFiniteError", "gather_batch", "guided_contrastive_loss"]
+__all__ = [
+    "LossOutput",
+    "NotFiniteError",
+    "averaged_over_ranks",
+    "gather_batch",
+    "guided_contrastive_loss",
+]

@@ -9,10 +9,9 @@ Importing this needs Triton. Whether it is used, `gistembed.loss.kernel` decides
 
 from typing import NamedTuple
 
-import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int32
 from torch import Tensor
 
 # Of a tile: rows, candidates, and dimensions taken at a time.
@@ -40,14 +39,15 @@ class FusedScores(NamedTuple):
 def masked_scores(
     unit: tuple[Float[Tensor, "rows dim"], Float[Tensor, "candidates dim"]],
     guide: tuple[Float[Tensor, "rows guide_dim"], Float[Tensor, "candidates guide_dim"]],
-    row_codes: Int[Tensor, "rows known"],
-    codes: Int[Tensor, " candidates"],
+    row_codes: Int32[Tensor, "rows known"],
+    codes: Int32[Tensor, " candidates"],
     limits: Float[Tensor, " rows"],
     out: Float[Tensor, "rows candidates"],
     *,
     own: int | None,
     scale: float,
     strict: bool,
+    tf32: bool,
 ) -> FusedScores:
     """Scores of one block after the mask, and what the softmax needs of them.
 
@@ -63,13 +63,14 @@ def masked_scores(
             blocks that hold none.
         scale: 1/τ.
         strict: Whether a candidate exactly at the limit stays.
+        tf32: Whether the student's scores may keep fewer digits.
     """
     rows, candidates = out.shape
     tiles = triton.cdiv(candidates, _TILE_COLUMNS)
     peaks, sums, masked = (out.new_empty(rows, tiles) for _ in range(3))
     own_scores = out.new_zeros(rows)
-    precision = {"highest": "ieee", "high": "tf32x3"}.get(torch.get_float32_matmul_precision(), "tf32")
-    _masked_scores_kernel[(triton.cdiv(rows, _TILE_ROWS), tiles)](
+    grid = (triton.cdiv(rows, _TILE_ROWS), tiles)
+    _masked_scores_kernel[grid](
         unit[0],
         unit[1],
         guide[0],
@@ -98,9 +99,9 @@ def masked_scores(
         KNOWN=row_codes.shape[1],
         STRICT=strict,
         HOLDS_OWN=own is not None,
-        PRECISION=precision,
-        # A decision must not hang on fewer digits than a score.
-        GUIDE_PRECISION="ieee" if precision == "ieee" else "tf32x3",
+        PRECISION="tf32" if tf32 else "ieee",
+        # Decisions keep their digits.
+        GUIDE_PRECISION="tf32x3" if tf32 else "ieee",
         TILE_ROWS=_TILE_ROWS,
         TILE_COLUMNS=_TILE_COLUMNS,
         TILE_DIMS=_TILE_DIMS,

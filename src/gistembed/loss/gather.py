@@ -24,6 +24,20 @@ _BY_ROW = (
 )
 
 
+_REFUSED = ("known_ids", "rows")
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool)
+
+
+def averaged_over_ranks(parameter: Tensor) -> Tensor:
+    """A parameter that no wrapper synchronises; its gradient becomes the mean over all processes.
+
+    Args:
+        parameter: The same on every rank.
+    """
+    averaged: Tensor = _Averaged.apply(parameter)  # type: ignore[no-untyped-call]
+    return averaged
+
+
 def gather_batch(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `guided_contrastive_loss` for the batch that all processes hold together.
 
@@ -40,24 +54,29 @@ def gather_batch(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: On every rank, if the ranks' batches are not of one make or an argument can't be gathered.
     """
-    for name in ("known_ids", "rows"):
-        if arguments.get(name) is not None:
-            raise ValueError(f"{name}: can't be gathered from several processes")
     given = {name: arguments[name] for name in _BY_ROW if arguments.get(name) is not None}
+    refused = [
+        name
+        for name, value in arguments.items()
+        if (name in _REFUSED and value is not None) or (name in given and not isinstance(value, Tensor))
+    ]
     anchors = given["anchors"]
-    shapes = torch.tensor(
-        [len(anchors), *(-1 if name not in given else _make(given[name]) for name in _BY_ROW)],
-        device=anchors.device,
-    )
-    every = [torch.empty_like(shapes) for _ in range(dist.get_world_size())]
-    dist.all_gather(every, shapes)
-    for other, one in enumerate(every):
-        if not torch.equal(one[1:], every[0][1:]):
-            differing = [
-                name for name, same in zip(_BY_ROW, one[1:] == every[0][1:], strict=True) if not same
-            ]
-            raise ValueError(f"{differing[0]}: ranks 0 and {other} hold batches of different make")
-    counts = [int(one[0]) for one in every]
+    # What is wrong on one rank must be an error on all, or the others would wait for it.
+    makes = [-1 if name not in given or refused else _make(given[name]) for name in _BY_ROW]
+    mine = torch.tensor([len(anchors), int(bool(refused)), *makes], device=anchors.device)
+    every = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, mine)
+    table = torch.stack(every).tolist()
+    for other, (rows, has_refused, *made) in enumerate(table):
+        if has_refused:
+            what = f"{refused[0]}: " if refused else ""
+            raise ValueError(f"{what}rank {other} holds what can't be gathered from several processes")
+        if not rows:
+            raise ValueError(f"anchors: rank {other} holds no rows")
+        for name, its, first in zip(_BY_ROW, made, table[0][2:], strict=True):
+            if its != first:
+                raise ValueError(f"{name}: ranks 0 and {other} hold batches of different make")
+    counts = [rows for rows, *_ in table]
     rank = dist.get_rank()
     start = sum(counts[:rank])
     gathered = {name: _Gather.apply(tensor, counts) for name, tensor in given.items()}  # type: ignore[no-untyped-call]
@@ -66,10 +85,28 @@ def gather_batch(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _make(tensor: Tensor) -> int:
     """What a tensor's rows look like, as one number."""
-    number = int(tensor.is_floating_point())
+    number = _DTYPES.index(tensor.dtype) if tensor.dtype in _DTYPES else len(_DTYPES)
     for size in tensor.shape[1:]:
         number = number * 1_000_003 + int(size) + 1
     return number
+
+
+class _Averaged(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 — torch gives it no type
+        parameter: Tensor,
+    ) -> Tensor:
+        return parameter.clone()
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # noqa: ANN401
+        gradient: Tensor,
+    ) -> Tensor:
+        gradient = gradient.contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient / dist.get_world_size()
 
 
 class _Gather(torch.autograd.Function):

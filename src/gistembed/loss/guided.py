@@ -63,7 +63,7 @@ def guided_contrastive_loss(
     negative_mask: Bool[Tensor, "rows negatives"] | None = None,
     trusted_negatives: Bool[Tensor, "rows negatives"] | None = None,
     weights: Float[Tensor, " rows"] | None = None,
-    temperature: float | Float[Tensor, ""] = 0.01,
+    temperature: float | Float[Tensor, "..."] = 0.01,
     policy: MaskPolicy | None = None,
     hardness_mode: HardnessMode | None = None,
     hardness_strength: float = 0.0,
@@ -110,7 +110,7 @@ def guided_contrastive_loss(
             elsewhere may be anything.
         trusted_negatives: True where a hard negative stays in its own row whatever the guide says.
         weights: Weight of each row, ≥ 0; None weighs all rows alike.
-        temperature: τ; a tensor that requires grad is learned.
+        temperature: τ, a number or a tensor of one element; one that requires grad is learned.
         policy: Blocks and rules; those of the paper, and exclusion by id, by default.
         hardness_mode: Which candidates of blocks ap and an get a score raised by their own cosine, taken as a
             constant: other rows' texts (``in_batch_negatives``), the row's own hard negatives
@@ -171,12 +171,17 @@ def guided_contrastive_loss(
             kernel=kernel,
         )
         loss, masked, eligible, left, correct = masked_softmax_sweep(
-            parts, torch.as_tensor(temperature, dtype=dtype, device=shape.device), plan
+            parts, torch.as_tensor(temperature, dtype=dtype, device=shape.device).reshape(()), plan
         )
     metrics: dict[str, Tensor] = {}
     if guides or policy.scorer == "student":
         rates = masked / eligible.clamp(min=1)
-        metrics |= {f"mask_rate/{name}": rate for name, rate in zip(plan.mask.blocks, rates, strict=True)}
+        metrics |= {
+            f"mask_rate/{block}": rate
+            for block, rate in zip(plan.mask.blocks, rates, strict=True)
+            # Block ap then holds nothing but the rows' own positives.
+            if policy.negatives != "explicit" or block != "ap"
+        }
     metrics["negatives_per_row"] = left.mean()
     metrics["rows_without_negatives"] = (left == 0).to(dtype).mean()
     if policy.min_negatives:
@@ -186,6 +191,8 @@ def guided_contrastive_loss(
 
 
 def _temperature(temperature: float | Tensor) -> float:
+    if isinstance(temperature, Tensor) and temperature.numel() != 1:
+        raise ValueError(f"temperature: expected one number, got {tuple(temperature.shape)}")
     value = float(temperature.detach() if isinstance(temperature, Tensor) else temperature)
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"temperature: expected a finite number above 0, got {value}")

@@ -159,6 +159,8 @@ def batch_texts(
         raise ValueError(f"{missing}: missing; give the ids of all texts or of none")
     check_companion("anchor_ids", anchor_ids, (rows,), shape)
     check_companion("positive_ids", positive_ids, (rows,), shape)
+    if negative_ids is not None and negative_ids.numel() and not per_row:
+        raise ValueError("negative_ids: given without negatives")
     if per_row:
         assert negative_ids is not None
         check_companion("negative_ids", negative_ids, (rows, per_row), shape)
@@ -212,6 +214,8 @@ def guide_vectors(
         raise ValueError("guide_negatives: expected exactly where there are negatives")
     by_role = [_listed(vectors) for vectors in (anchors, positives, negatives)]
     count = len(by_role[0])
+    if not count:
+        raise ValueError("guide_anchors: expected at least one guide, got none")
     for name, vectors in zip(("guide_positives", "guide_negatives"), by_role[1:], strict=True):
         if len(vectors) not in (count, 0):
             raise ValueError(f"{name}: expected {count} guides like guide_anchors, got {len(vectors)}")

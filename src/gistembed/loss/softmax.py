@@ -68,22 +68,23 @@ def slopes_in_place(
         harden: Adds extra weight to scores in place.
     """
     own_scores = scores.diagonal(own).clone()
+    if mask.leaves is not None and mask.excess is None and room is None:
+        scores.sub_(mask.leaves, alpha=_FAR)
+    scores[mask.excluded.rows, mask.excluded.columns] = -_FAR
+    beaten = None
+    if harden is not None or room is not None:
+        # What the positive has to beat has no extra weight yet.
+        beaten = _strongest_left(scores, mask, softness, room)
     if harden is not None:
         harden(scores)
     if mask.excess is not None:
         assert softness is not None, "what fades out does so over some distance"
         scores.sub_(mask.excess, alpha=1 / softness)
-    elif mask.leaves is not None and room is None:
-        scores.sub_(mask.leaves, alpha=_FAR)
-    scores[mask.excluded.rows, mask.excluded.columns] = -_FAR
 
     strongest = scores.amax(dim=1)
     log_positives, positives = own_scores, None
-    beaten = strongest
     if room is not None and mask.leaves is not None:
-        positives = room
-        beaten = torch.sub(scores, mask.leaves, alpha=_FAR, out=positives).amax(dim=1)
-        torch.add(scores, mask.leaves - 1, alpha=_FAR, out=positives)
+        positives = torch.add(scores, mask.leaves - 1, alpha=_FAR, out=room)
         positives.diagonal(own).copy_(own_scores)
         log_positives = _log_sum_exp_to_shares(positives, positives.amax(dim=1))
     scores.diagonal(own).copy_(own_scores)
@@ -92,7 +93,7 @@ def slopes_in_place(
         scores.diagonal(own).sub_(1)
     else:
         scores.sub_(positives)
-    return RowResults(log_all - log_positives, own_scores > beaten)
+    return RowResults(log_all - log_positives, own_scores > (strongest if beaten is None else beaten))
 
 
 def hardened(
@@ -121,6 +122,18 @@ def hardened(
         if hardness.mode != "in_batch_negatives":
             kept = kept * factor
         scores[own_negatives.rows, own_negatives.columns] = kept
+
+
+def _strongest_left(
+    scores: Tensor, mask: ChunkMask, softness: float | None, room: Tensor | None
+) -> Float[Tensor, " rows"]:
+    """The highest score of a negative, as far as it is left, softened, or no positive by now."""
+    if mask.excess is not None and softness is not None:
+        scores = scores - mask.excess / softness
+    elif mask.leaves is not None:
+        scores = torch.sub(scores, mask.leaves, alpha=_FAR, out=room)
+    strongest: Tensor = scores.amax(dim=1)
+    return strongest
 
 
 def _log_sum_exp_to_shares(scores: Tensor, peaks: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:

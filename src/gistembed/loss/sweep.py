@@ -9,14 +9,13 @@ scales them.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gistembed.loss.kernel import MOST_OWN_TEXTS, Trial, fused_kernel
+from gistembed.loss.kernel import FusedKernel, Trial, fused_kernel, tf32_allowed
 from gistembed.loss.plan import SweepPlan
 from gistembed.loss.softmax import hardened, slopes_in_place
 from gistembed.loss.view import View
@@ -53,7 +52,11 @@ def masked_softmax_sweep(
         temperature: τ as a tensor; a gradient goes there if it wants one.
         plan: Everything else.
     """
-    return SweepOutput(*_SweepFunction.apply(plan, temperature, *embeddings))  # type: ignore[no-untyped-call]
+    # Inside, gradients are always off.
+    learning = torch.is_grad_enabled()
+    # Triton launches on the current device, whatever the tensors' own.
+    with torch.cuda.device_of(plan.unit):  # type: ignore[no-untyped-call]
+        return SweepOutput(*_SweepFunction.apply(plan, learning, temperature, *embeddings))  # type: ignore[no-untyped-call]
 
 
 class _SweepFunction(torch.autograd.Function):
@@ -61,10 +64,11 @@ class _SweepFunction(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401 — torch gives it no type
         plan: SweepPlan,
+        learning: bool,
         temperature: Float[Tensor, ""],
         *embeddings: Float[Tensor, "_ dim"],
     ) -> tuple[Tensor, ...]:
-        _, temperature_learns, *embeddings_learn = ctx.needs_input_grad
+        _, _, temperature_learns, *embeddings_learn = (learning and needed for needed in ctx.needs_input_grad)
         ctx.set_materialize_grads(False)
         ctx.parts = [len(part) for part in embeddings]
         fused = fused_kernel(plan, partial(_try_out, plan))
@@ -91,13 +95,13 @@ class _SweepFunction(torch.autograd.Function):
                 "call backward without create_graph"
             )
         if upstream is None:
-            return (None,) * (2 + len(ctx.parts))
+            return (None,) * (3 + len(ctx.parts))
         temperature_gradient, embedding_gradient = ctx.saved_tensors
         parts = embedding_gradient.split(ctx.parts)
-        return None, temperature_gradient * upstream, *(part * upstream for part in parts)
+        return None, None, temperature_gradient * upstream, *(part * upstream for part in parts)
 
 
-def _try_out(plan: SweepPlan, fused: ModuleType | None) -> Trial:
+def _try_out(plan: SweepPlan, fused: FusedKernel | None) -> Trial:
     """The first chunk of a sweep, by one of the ways."""
     from torch.utils.benchmark import Timer  # not at the top: half a second
 
@@ -112,7 +116,7 @@ def _try_out(plan: SweepPlan, fused: ModuleType | None) -> Trial:
 class _Totals:
     """Loss, counts and gradients, summed over the chunks so far."""
 
-    def __init__(self, plan: SweepPlan, fused: ModuleType | None, *, learns: bool) -> None:
+    def __init__(self, plan: SweepPlan, fused: FusedKernel | None, *, learns: bool) -> None:
         unit = plan.unit
         rows = plan.rows.stop - plan.rows.start
         self.loss = unit.new_zeros(())
@@ -127,7 +131,8 @@ class _Totals:
         self._views = [whole.leading(dim) for dim in plan.dims]
         self._scores, self._positives = _Room(unit), _Room(unit)
         # A guide is compared in its own precision.
-        self._similarities = [_Room(guide) for guide in plan.guides or (unit,)]
+        scorers = (unit,) if plan.mask.policy.scorer == "student" else plan.guides
+        self._similarities = [_Room(scorer) for scorer in scorers]
         self._fused = None if fused is None else _FusedChunks(plan, fused)
 
     def add_chunk(self, rows: slice) -> None:
@@ -209,7 +214,7 @@ class _Totals:
             return [torch.mul(scores, plan.temperature, out=rooms[0])]
         return [
             score_rows(guide, plan.mask.texts, rows, columns, room)
-            for guide, room in zip(plan.guides, rooms, strict=False)
+            for guide, room in zip(plan.guides, rooms, strict=True)
         ]
 
     def _hardening(self, rows: slice, columns: Columns) -> Callable[[Tensor], None] | None:
@@ -228,12 +233,9 @@ class _Totals:
 class _FusedChunks:
     """Chunks of rows through the fused kernel, block by block."""
 
-    def __init__(self, plan: SweepPlan, kernel: ModuleType) -> None:
+    def __init__(self, plan: SweepPlan, kernel: FusedKernel) -> None:
         self._plan = plan
         self._kernel = kernel
-        codes = plan.mask.own_codes(MOST_OWN_TEXTS)
-        assert codes is not None, "whoever chose this kernel looked"
-        self._row_codes, self._codes = codes
 
     def score(
         self, rows: slice, columns: Columns, out: Float[Tensor, "chunk candidates"]
@@ -247,16 +249,17 @@ class _FusedChunks:
         for block, texts, span in zip(columns.blocks, columns.texts, columns.spans, strict=True):
             place = places[BLOCK_SIDES[block].rows]
             found.append(
-                self._kernel.masked_scores(
+                self._kernel.module.masked_scores(
                     (plan.unit[place], plan.unit[texts]),
                     (guide[place], guide[texts]),
-                    self._row_codes[rows],
-                    self._codes[texts],
+                    self._kernel.row_codes[rows],
+                    self._kernel.codes[texts],
                     mask.policy.limits(block, thresholds),
                     out[:, span],
                     own=mask.own_diagonal(rows) if block == "ap" else None,
                     scale=1 / plan.temperature,
                     strict=mask.policy.strict,
+                    tf32=tf32_allowed(),
                 )
             )
         own_scores = found[0].own_scores
@@ -269,7 +272,9 @@ class _FusedChunks:
 
     def slopes(self, scores: Tensor, log_all: Tensor, factors: Tensor, rows: slice) -> None:
         """Scores to slopes, in place."""
-        self._kernel.slopes_from_scores(scores, log_all, factors, own=self._plan.mask.own_diagonal(rows))
+        self._kernel.module.slopes_from_scores(
+            scores, log_all, factors, own=self._plan.mask.own_diagonal(rows)
+        )
 
 
 class _Room:

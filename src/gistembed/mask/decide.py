@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
 from gistembed.mask.columns import BatchTexts, Columns
@@ -49,6 +49,7 @@ class BatchMask:
     """Decides, chunk by chunk, which candidates of a batch stay in the softmax.
 
     This is the one place where the rules of `MaskPolicy` meet: the loss, the audit and the tests ask here.
+    The Triton kernel, which has the plain rule built in, is tested against it.
     """
 
     def __init__(self, texts: BatchTexts, policy: MaskPolicy) -> None:
@@ -92,7 +93,7 @@ class BatchMask:
         """
         return self._own.eligible_by_block(rows)
 
-    def own_codes(self, most: int) -> tuple[Int[Tensor, "rows known"], Int[Tensor, " texts"]] | None:
+    def own_codes(self, most: int) -> tuple[Int32[Tensor, "rows known"], Int32[Tensor, " texts"]] | None:
         """Codes of each row's own texts, and of each text in the stack; see `OwnTexts.codes`.
 
         Args:
@@ -152,15 +153,13 @@ class BatchMask:
 
         own = self.own_diagonal(rows)
         thresholds = [similarity.diagonal(own).clone() for similarity in similarities]
-        reads_similarities = (
+        reads_order = (
             policy.action == "soften"
             or policy.max_masked is not None
             or policy.starved == "keep_least_similar"
-            or policy.guide_vote != "mean"
         )
-        leaves = (
-            similarities[0] if overwrite and not reads_similarities else torch.empty_like(similarities[0])
-        )
+        in_place = overwrite and not reads_order and policy.guide_vote == "mean"
+        leaves = similarities[0] if in_place else torch.empty_like(similarities[0])
         alike = self._alike(columns)
         for block, span in alike:
             votes = [
@@ -179,7 +178,9 @@ class BatchMask:
         if trusted is not None:
             leaves[trusted.rows, trusted.columns] = 0
 
-        order = similarities[0] if len(similarities) == 1 else torch.stack(tuple(similarities)).mean(0)
+        order = similarities[0]
+        if len(similarities) > 1 and reads_order:
+            order = torch.stack(tuple(similarities)).mean(0)
         if policy.max_masked is not None:
             self._cap(leaves, order, columns, excluded)
         if policy.starved == "keep_least_similar":

@@ -1,9 +1,10 @@
 """Which candidates are a row's own texts, and which of the hard negatives are its own."""
 
+import itertools
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Int32
 from torch import Tensor
 
 from gistembed.mask.columns import BatchTexts, Columns
@@ -62,7 +63,8 @@ class OwnTexts:
         self._codes = codes
         keys = torch.unique(torch.cat(owners) * len(every) + own_codes)
         self._owners, self._own_codes = keys // len(every), keys % len(every)
-        self._own_starts = torch.searchsorted(self._owners, torch.arange(texts.rows + 1, device=keys.device))
+        bounds = torch.arange(texts.rows + 1, device=keys.device)
+        self._own_starts: list[int] = torch.searchsorted(self._owners, bounds).tolist()
         if self._columns.own_scope:
             negatives = codes[texts.places("negatives")]
             self._own_negatives = torch.isin(texts.negative_rows * len(every) + negatives, keys)
@@ -76,27 +78,25 @@ class OwnTexts:
         self._runs = self._counts.sum(0)
         self._run_starts = self._runs.cumsum(0) - self._runs
 
-    def codes(self, most: int) -> tuple[Int[Tensor, "rows known"], Int[Tensor, " texts"]] | None:
+    def codes(self, most: int) -> tuple[Int32[Tensor, "rows known"], Int32[Tensor, " texts"]] | None:
         """Small numbers that tell a row's own texts: those of each row, where -1 pads, and that of each text.
 
         Args:
             most: How many own texts a row may have; None is returned if one has more.
         """
+        assert self._rule != "none", "a row that knows no text of its own has no codes"
         rows = self._every_row
-        places = torch.arange(len(self._texts.ids), device=rows.device)
-        if self._rule == "none":
-            return torch.full((len(rows), 1), -1, device=rows.device), places
         if self._rule == "position":
             # As they stand in the stack: positives first, then anchors.
-            return torch.stack([rows, rows + self._texts.rows], dim=1), places
-        counts = self._own_starts.diff()
-        widest = int(counts.max())
-        if widest > most:
+            places = torch.arange(len(self._texts.ids), device=rows.device)
+            return torch.stack([rows, rows + self._texts.rows], dim=1).int(), places.int()
+        if max(stop - start for start, stop in itertools.pairwise(self._own_starts)) > most:
             return None
-        own = torch.full((len(rows), widest), -1, device=rows.device)
-        in_row = torch.arange(len(self._owners), device=rows.device) - self._own_starts[self._owners]
-        own[self._owners, in_row] = self._own_codes
-        return own, self._codes
+        own = torch.full((len(rows), most), -1, dtype=torch.int32, device=rows.device)
+        starts = torch.tensor(self._own_starts, device=rows.device)
+        in_row = torch.arange(len(self._owners), device=rows.device) - starts[self._owners]
+        own[self._owners, in_row] = self._own_codes.int()
+        return own, self._codes.int()
 
     def eligible_by_row(self) -> Int[Tensor, " rows"]:
         """How many negatives each row could have."""
@@ -113,7 +113,8 @@ class OwnTexts:
     def eligible_by_block(self, rows: slice) -> Int[Tensor, " blocks"]:
         """How many negatives some rows could have in each block, all of these rows together."""
         if self._columns.own_scope:
-            return torch.stack([self._every_row[:1].sum() * 0, self.eligible_by_row()[rows].sum()])
+            own_negatives = self.eligible_by_row()[rows].sum()
+            return torch.stack([torch.zeros_like(own_negatives), own_negatives])
         count = rows.stop - rows.start
         whole = [(span.stop - span.start) * count for span in self._columns.spans]
         if self._rule == "id":
@@ -159,7 +160,7 @@ class OwnTexts:
         )
 
     def _entries(self, rows: slice) -> slice:
-        return slice(int(self._own_starts[rows.start]), int(self._own_starts[rows.stop]))
+        return slice(self._own_starts[rows.start], self._own_starts[rows.stop])
 
     def _with_own_ids(self, rows: slice) -> Positions:
         entries = self._entries(rows)
