@@ -6,12 +6,22 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from gistembed.errors import StorageError, UserError
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place, flush to disk, rename: no reader and no crash ever sees half a file.
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write beside the place; once all is written, flush to disk and rename.
+
+    No reader and no crash ever sees half a file. What a crash leaves is a hidden file beside the place.
+
+    Args:
+        path: Where the file goes.
+
+    Yields:
+        The file, to write to.
 
     Raises:
         OSError: If the disk refuses; nothing is left behind.
@@ -19,7 +29,7 @@ def write_whole(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with partial.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -27,11 +37,26 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    flush_folder(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all; see `whole_file`.
+
+    Raises:
+        OSError: If the disk refuses; nothing is left behind.
+    """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make what was renamed or removed in a folder outlast a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def can_be_written(folder: Path) -> bool:

@@ -31,6 +31,10 @@ _IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py"}
 _DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.py"]
 _DOWNLOAD_IGNORED = ["onnx/*", "openvino/*"]
 _EMBED_BLOCK = 1024
+# Tokens, padding included, that are embedded at a time: enough to keep the cores busy, and little memory.
+_TOKENS_AT_ONCE = 4096
+_TOKENS_AT_ONCE_ON_ACCELERATOR = 65_536
+_MOST_TEXTS_AT_ONCE = 1024
 # Tokenizers without a limit say so by a number that no text reaches: infinity, 1e30 or the like.
 _NO_LIMIT = 1_000_000
 
@@ -98,19 +102,39 @@ class EmbeddingModel:
         """
         result = np.empty((len(texts), self.dimensions), dtype=np.float32)
         encode = self.model.encode_query if role == "anchor" else self.model.encode_document
-        # Longest first, so that an estimate errs on the safe side and lack of memory shows at once.
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        for start in range(0, len(order), _EMBED_BLOCK):
-            block = order[start : start + _EMBED_BLOCK]
+        for batch in self._batches(texts, self.prompts[role]):
             with memory_errors(f"choose a smaller maximum length for {self.name}"):
-                result[block] = encode(
-                    [texts[i] for i in block],
+                result[batch] = encode(
+                    [texts[i] for i in batch],
                     prompt=self.prompts[role],
+                    batch_size=len(batch),
                     show_progress_bar=False,
                     normalize_embeddings=True,
                 )
-            on_progress(len(block))
+            on_progress(len(batch))
         return result
+
+    def _batches(self, texts: Sequence[str], prompt: str) -> Iterator[list[int]]:
+        """Texts of like length together, as many as make up a number of tokens.
+
+        The longest come first, so that an estimate errs on the safe side and lack of memory shows at once.
+        Which texts meet is a function of the texts alone.
+        """
+        lengths = self.token_lengths([prompt + text for text in texts] if prompt else texts)
+        if lengths is None:
+            longest_first = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+            for start in range(0, len(texts), _EMBED_BLOCK):
+                yield longest_first[start : start + _EMBED_BLOCK]
+            return
+        lengths = np.minimum(lengths, self.max_length or _NO_LIMIT)
+        order = np.argsort(-lengths, kind="stable").tolist()
+        on_cpu = self.model.device.type == "cpu"
+        tokens = _TOKENS_AT_ONCE if on_cpu else _TOKENS_AT_ONCE_ON_ACCELERATOR
+        start = 0
+        while start < len(order):
+            size = min(max(tokens // max(int(lengths[order[start]]), 1), 1), _MOST_TEXTS_AT_ONCE)
+            yield order[start : start + size]
+            start += size
 
     def token_lengths(
         self, texts: Sequence[str], on_progress: Callable[[int], None] = lambda count: None

@@ -155,16 +155,18 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
 
 def _encode(run: PreparedRun, guide: PreparedGuide, journal: Journal, console: Console) -> GuideVectors:
     stage = "encode with the guide"
-    missing = guide.plan.missing(guide.store)
-    for path in guide.store.summary().damaged:
-        console.warn(f"{path}: damaged, not used; its texts are encoded again, and the file can be deleted")
+    missing = guide.plan.missing_count(guide.store)
+    for path, reason in guide.store.summary().damaged.items():
+        console.warn(
+            f"{path}: not used ({reason}); its texts are encoded again; `gistembed guide compact` removes it"
+        )
     with journal.timed(stage), console.stage(stage, missing) as progress:
         vectors = encode_texts(guide.model, guide.store, guide.plan, run.train, progress)
     journal.add(
         guide=GuideRecord(
             model=model_record(guide.model, guide.lengths),
             store=str(guide.store.folder),
-            texts=len(vectors.matrix),
+            texts=guide.plan.distinct,
             encoded=missing,
             seconds=journal.seconds(stage),
         )

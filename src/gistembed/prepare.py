@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
-from platformdirs import user_cache_path
 
 from gistembed.batches import BatchPlan, text_lengths
 from gistembed.config import RunConfig
 from gistembed.console import Console
 from gistembed.errors import UserError
 from gistembed.evaluate import FEWEST_QUERIES, RETENTION_NAME, RetrievalTask, retention_path
-from gistembed.guide import EncodingPlan, GuideIdentity, GuideStore, plan_encoding
+from gistembed.guide import EncodingPlan, GuideIdentity, GuideStore, default_store, plan_encoding
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, hold_out, read_pairs, without_texts
@@ -139,7 +138,8 @@ def plan_lines(run: PreparedRun) -> str:
     ]
     if run.guide is not None:
         lines.append(
-            f"guide {run.guide.model.name}: {run.guide.plan.missing(run.guide.store):,} texts to encode; "
+            f"guide {run.guide.model.name}: "
+            f"{run.guide.plan.missing_count(run.guide.store):,} texts to encode; "
             f"vectors are kept in {run.guide.store.folder}"
         )
     lines.append(
@@ -234,11 +234,10 @@ def _prepare_guide(config: RunConfig, train: Pairs, console: Console) -> Prepare
     model = load_model(
         config.guide, option="--guide", prompts=config.guide_prompts, max_length=config.guide_max_length
     )
-    root = config.store or user_cache_path("gistembed") / "guide"
     identity = GuideIdentity(model.identity, model.max_length, model.dimensions)
-    store = GuideStore(Path(root), identity)
+    store = GuideStore(Path(config.store or default_store()), identity, model.name)
     plan = plan_encoding(model, train)
-    if plan.missing(store):
+    if plan.missing_count(store):
         store.check_writable()
     return PreparedGuide(model, store, plan, _lengths(model, train, console))
 

@@ -165,7 +165,7 @@ def test_of_one_larger_batch_the_first_rows_are_looked_at(monkeypatch):
     rows = plan.epoch(0)[0]
     anchors, positives = (
         x / np.linalg.norm(x, axis=1, keepdims=True)
-        for x in (guide.matrix[ids[rows]].astype(np.float64) for ids in (pairs.anchors, pairs.positives))
+        for x in (guide.source[ids[rows]].astype(np.float64) for ids in (pairs.anchors, pairs.positives))
     )
     scores = (anchors @ positives.T)[:5]
     masked = (scores > np.diagonal(scores)[:, None]).sum(axis=1)

@@ -61,7 +61,7 @@ def pure_loss(student, guide, rows):
         return torch.from_numpy(student.embed(texts, role)).reshape(*ids.shape, -1)
 
     def guided(ids, role):
-        return torch.from_numpy(guide.matrix[guide.rows[role][ids]].astype(np.float32))
+        return torch.from_numpy(guide.source[guide.rows[role][ids]].astype(np.float32))
 
     known = [PAIRS.known_positives().of(anchor) for anchor in anchors]
     arguments = {

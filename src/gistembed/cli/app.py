@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from gistembed import __version__
 from gistembed.cli.fit import fit
+from gistembed.cli.guide import guide
 from gistembed.cli.selftest import selftest
 from gistembed.errors import UserError
 from gistembed.files import storage_error
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(fit)
 app.command()(selftest)
+app.add_typer(guide, name="guide")
 
 # What typer makes of Ctrl-C.
 _INTERRUPTED = 130

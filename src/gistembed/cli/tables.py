@@ -1,7 +1,8 @@
-"""Tables for the terminal: scores of all models of a run, and the checks of a selftest."""
+"""Tables for the terminal: scores of all models of a run, stores of vectors, and the checks of a selftest."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -43,6 +44,31 @@ def score_table(evaluation: EvaluationRecord) -> Table:
                 f"{comparison.challenger} vs {comparison.baseline}: {comparison.verdict}, "
                 f"{_signed(comparison.difference)}"
             )
+    return table
+
+
+def store_table(stores: Sequence[Mapping[str, Any]]) -> Table:
+    """One row for each guide that has vectors in the store.
+
+    Args:
+        stores: What is known of each, by name.
+    """
+    table = Table(title="guides' vectors")
+    table.add_column("guide")
+    table.add_column("folder", no_wrap=True)
+    for name in ("vectors", "dimensions", "files", "MB", "damaged"):
+        table.add_column(name, justify="right")
+    for one in stores:
+        table.add_row(
+            # A name may hold what looks like markup.
+            Text(one["guide"] or "?"),
+            Path(one["folder"]).name[:8],
+            f"{one['vectors']:,}",
+            f"{one['dimensions']:,} {one['dtype']}",
+            f"{one['files']:,}",
+            f"{one['bytes'] / 1e6:,.1f}",
+            f"{len(one['damaged']):,}",
+        )
     return table
 
 

@@ -1,14 +1,27 @@
 """The guide: each distinct text encoded once, kept on disk, looked up by text id."""
 
-from gistembed.guide.store import GuideIdentity, GuideStore, StoreSummary
-from gistembed.guide.vectors import EncodingPlan, GuideVectors, encode_texts, plan_encoding
+from gistembed.guide.identity import GuideIdentity, VectorDtype
+from gistembed.guide.keys import Keys
+from gistembed.guide.store import GuideStore, StoreSummary, default_store, stores_in
+from gistembed.guide.upkeep import Compaction, StoreCheck, compact, export, verify
+from gistembed.guide.vectors import EncodingPlan, GuideVectors, StoredVectors, encode_texts, plan_encoding
 
 __all__ = [
+    "Compaction",
     "EncodingPlan",
     "GuideIdentity",
     "GuideStore",
     "GuideVectors",
+    "Keys",
+    "StoreCheck",
     "StoreSummary",
+    "StoredVectors",
+    "VectorDtype",
+    "compact",
+    "default_store",
     "encode_texts",
+    "export",
     "plan_encoding",
+    "stores_in",
+    "verify",
 ]

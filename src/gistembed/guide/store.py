@@ -1,97 +1,82 @@
-"""Guide vectors on disk: append-only shards, each committed by one rename.
+"""Guide vectors on disk: a folder for each guide, of shards that are each committed by one rename.
 
-A store folder holds one folder per guide identity, with a manifest and shards. A shard is a safetensors
-file of keys and vectors. It is written beside its place, flushed to disk and renamed, so a reader sees it
-whole or not at all, and writers never touch each other's files.
+Writers never touch each other's files, and readers see a shard whole or not at all. What the shards hold is
+found by searching each of them; `gistembed.guide.upkeep` merges many into one.
 """
 
 import json
 import secrets
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import xxhash
-from jaxtyping import Float16
+from jaxtyping import Int64, Num
 
 from gistembed.errors import StorageError, UserError
 from gistembed.files import can_be_written, no_space, write_whole
+from gistembed.guide.identity import GuideIdentity
+from gistembed.guide.keys import Keys
+from gistembed.guide.shard import BLOCK_ROWS, SUFFIX, DamagedError, Shard, write_shard
 
-_SHARD_SUFFIX = ".safetensors"
+_MANIFEST = "guide.json"
 
-
-@dataclass(frozen=True)
-class GuideIdentity:
-    """All that a guide's vectors depend on, besides the text and its prompt.
-
-    Attributes:
-        files: xxh3-128 over the model's files: weights, tokenizer, pooling, normalisation.
-        max_length: Longest input in tokens; None if there is no limit.
-        dimensions: Length of a vector.
-        dtype: How a vector is stored.
-    """
-
-    files: str
-    max_length: int | None
-    dimensions: int
-    dtype: str = "float16"
-
-    def digest(self) -> str:
-        """The name of this guide's folder in the store."""
-        return xxhash.xxh3_128_hexdigest(json.dumps(asdict(self), sort_keys=True).encode())
+# Others may merge shards while we look for them.
+_MOST_LOOKS = 10
 
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What is in the store for one guide."""
+    """What is in the store for one guide.
+
+    Attributes:
+        folder: Where.
+        vectors: How many vectors, a text in two shards counting twice.
+        shards: In how many files.
+        bytes: Their size.
+        damaged: Files that can't be used, and why.
+    """
 
     folder: Path
     vectors: int
-    damaged: tuple[Path, ...]
-
-
-def key_head(prompt: str, task: str = "") -> bytes:
-    """What the keys of all texts of one role have in common.
-
-    Args:
-        prompt: What the guide reads before the text.
-        task: Branch of an asymmetric guide; empty where all roles share one.
-    """
-    return json.dumps([prompt, task]).encode() + b"\0"
-
-
-def text_key(head: bytes, text: str) -> bytes:
-    """128-bit key of a text under a prompt; texts are told apart to the byte.
-
-    Args:
-        head: From `key_head`.
-        text: The raw text.
-    """
-    return xxhash.xxh3_128_digest(head + text.encode())
+    shards: int
+    bytes: int
+    damaged: dict[Path, str]
 
 
 class GuideStore:
-    """Vectors of one guide in a store folder."""
+    """Vectors of one guide in a store folder.
 
-    def __init__(self, root: Path, identity: GuideIdentity) -> None:
-        """Open the store and read the keys of all whole shards.
+    A row is the number of a vector in this view of the store; rows stay what they are while the view grows by
+    `append`. Another view may number differently.
+    """
+
+    def __init__(self, root: Path, identity: GuideIdentity, name: str = "") -> None:
+        """Open what is there.
 
         Args:
             root: The store folder; it need not exist yet.
             identity: The guide that the vectors belong to.
+            name: What to call the guide; for people, and only if the store is new.
         """
         self._root = root
+        self._name = name
         self.folder = root / identity.digest()
-        self._identity = identity
-        self._rows: dict[bytes, tuple[int, int]] = {}
-        self._shards: list[Float16[np.ndarray, "texts dim"]] = []
-        self._damaged: list[Path] = []
-        for path in sorted(self.folder.glob(f"[!.]*{_SHARD_SUFFIX}")):
-            self._open(path)
+        self.identity = identity
+        self.shards: list[Shard] = []
+        self._damaged: dict[Path, str] = {}
+        self._open_shards()
+        self._starts = np.cumsum([0, *map(len, self.shards)])
+
+    @property
+    def name(self) -> str:
+        """What people call the guide."""
+        return self._name
 
     def summary(self) -> StoreSummary:
-        """How much is there, and which shards are damaged and not used."""
-        return StoreSummary(self.folder, len(self._rows), tuple(self._damaged))
+        """How much is there, and which files are damaged and not used."""
+        size = sum(shard.path.stat().st_size for shard in self.shards if shard.path.exists())
+        return StoreSummary(self.folder, len(self), len(self.shards), size, dict(self._damaged))
 
     def check_writable(self) -> None:
         """Make sure, before any long work and without writing, that vectors can be kept here.
@@ -102,70 +87,154 @@ class GuideStore:
         if not can_be_written(self.folder):
             raise UserError(f"--store {self._root}: can't be written; choose another folder")
 
-    def __contains__(self, key: bytes) -> bool:
-        """Whether the key's vector is there."""
-        return key in self._rows
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return int(self._starts[-1])
 
-    def read(self, keys: list[bytes]) -> Float16[np.ndarray, "texts dim"]:
-        """Vectors of keys, in their order.
+    def find(self, keys: Keys) -> Int64[np.ndarray, " keys"]:
+        """Rows of keys; -1 for those that are not there or whose vector is damaged.
+
+        Args:
+            keys: The keys.
+        """
+        rows = np.full(len(keys), -1)
+        # Sorted keys visit a large shard from its beginning to its end.
+        left = np.lexsort((keys.low, keys.high))
+        largest_first = sorted(range(len(self.shards)), key=lambda number: -len(self.shards[number]))
+        for number in largest_first:
+            if not len(left):
+                break
+            places = self.shards[number].find(keys.at(left))
+            here = places >= 0
+            rows[left[here]] = self._starts[number] + places[here]
+            left = left[~here]
+        return rows
+
+    def read(self, rows: Int64[np.ndarray, " rows"]) -> Num[np.ndarray, "rows dim"]:
+        """Copies of the vectors of rows, in their order.
+
+        Args:
+            rows: Rows that `find` gave.
 
         Raises:
-            KeyError: If a key is not there.
+            StorageError: If a vector was damaged since, or is damaged and `find` was not asked.
         """
-        result = np.empty((len(keys), self._identity.dimensions), dtype=np.float16)
-        for row, key in enumerate(keys):
-            shard, position = self._rows[key]
-            result[row] = self._shards[shard][position]
+        result = np.empty((len(rows), self.identity.dimensions), self.identity.numpy_dtype)
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(numbers).tolist():
+            shard, here = self.shards[number], np.flatnonzero(numbers == number)
+            places = rows[here] - self._starts[number]
+            if not shard.intact(places).all():
+                raise StorageError(f"{shard.path}: damaged; run `gistembed guide verify`, then start again")
+            result[here] = shard.vectors[places]
         return result
 
-    def append(self, keys: list[bytes], vectors: Float16[np.ndarray, "texts dim"]) -> None:
+    def append(self, keys: Keys, vectors: Num[np.ndarray, "keys dim"]) -> None:
         """Commit vectors to disk; when this returns, a crash can no longer lose them.
+
+        Args:
+            keys: The keys; of equal ones the first counts.
+            vectors: Their vectors.
 
         Raises:
             StorageError: If the store can't be written.
         """
-        from safetensors.numpy import save
+        if not len(keys):
+            return
+        order = keys.distinct()
+        vectors = vectors[order]
+        blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, len(order), BLOCK_ROWS))
+        self.write(keys.at(order), blocks)
 
-        flat_keys = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), 16)
-        metadata = {"checksum": self._checksum(flat_keys, vectors)}
-        content = save({"keys": flat_keys, "vectors": vectors}, metadata=metadata)
-        path = self.folder / f"{secrets.token_hex(8)}{_SHARD_SUFFIX}"
+    def write(self, keys: Keys, blocks: Iterator[np.ndarray]) -> Path:
+        """Commit a shard; see `write_shard`.
+
+        Args:
+            keys: Keys, ascending and different.
+            blocks: Their vectors, block by block.
+
+        Raises:
+            StorageError: If the store can't be written.
+        """
+        path = self.folder / f"{secrets.token_hex(8)}{SUFFIX}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            manifest = self.folder / "guide.json"
+            manifest = self.folder / _MANIFEST
             if not manifest.exists():
-                write_whole(manifest, json.dumps(asdict(self._identity), indent=2).encode())
-            write_whole(path, content)
+                content = {"name": self._name} | asdict(self.identity)
+                write_whole(manifest, json.dumps(content, indent=2).encode())
+            write_shard(path, self.identity, keys, blocks)
         except OSError as error:
-            advice = "free space or choose" if no_space(error) else "choose"
-            raise StorageError(
-                f"{self.folder}: the guide's vectors can't be stored ({error.strerror}); "
-                f"{advice} another folder with --store"
-            ) from error
-        self._add(keys, vectors)
+            raise refused(self.folder, error) from error
+        self._add(Shard(path, self.identity))
+        return path
 
-    def _open(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
+    def _add(self, shard: Shard) -> None:
+        self.shards.append(shard)
+        self._starts = np.append(self._starts, self._starts[-1] + len(shard))
 
+    def _open_shards(self) -> None:
+        for _ in range(_MOST_LOOKS):
+            self.shards, self._damaged, vanished = [], {}, False
+            for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
+                try:
+                    self.shards.append(Shard(path, self.identity))
+                except FileNotFoundError:
+                    if path.is_symlink():
+                        self._damaged[path] = "it is a link to nowhere"
+                    else:
+                        vanished = True
+                except (DamagedError, OSError) as error:
+                    self._damaged[path] = error.strerror or "" if isinstance(error, OSError) else str(error)
+            if not vanished:
+                return
+
+
+def default_store() -> Path:
+    """Where vectors are kept unless the user says otherwise."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gistembed") / "guide"
+
+
+def stores_in(root: Path) -> list[GuideStore]:
+    """The stores of all guides in a store folder.
+
+    Args:
+        root: The folder.
+
+    Raises:
+        UserError: If the folder holds none.
+    """
+    stores = []
+    for manifest in sorted(root.glob(f"*/{_MANIFEST}")):
         try:
-            with safe_open(path, framework="numpy") as file:
-                keys, vectors = file.get_tensor("keys"), file.get_tensor("vectors")
-                intact = (file.metadata() or {}).get("checksum") == self._checksum(keys, vectors)
-        except (SafetensorError, OSError):
-            intact = False
-        if intact:
-            self._add([key.tobytes() for key in keys], vectors)
-        else:
-            self._damaged.append(path)
+            content = json.loads(manifest.read_bytes())
+            name = content.pop("name")
+            identity = GuideIdentity(**content)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if identity.digest() == manifest.parent.name:
+            stores.append(GuideStore(root, identity, name))
+    if not stores:
+        raise UserError(f"--store {root}: holds no guide's vectors; `gistembed guide encode` makes some")
+    return stores
 
-    def _add(self, keys: list[bytes], vectors: Float16[np.ndarray, "texts dim"]) -> None:
-        shard = len(self._shards)
-        self._shards.append(vectors)
-        self._rows.update((key, (shard, position)) for position, key in enumerate(keys))
 
-    def _checksum(self, keys: np.ndarray, vectors: np.ndarray) -> str:
-        # With the guide's digest in front, a shard of another guide is foreign even if it fits.
-        digest = xxhash.xxh3_128(self.folder.name.encode())
-        digest.update(keys.tobytes())
-        digest.update(vectors.tobytes())
-        return digest.hexdigest()
+def is_unfinished(path: Path) -> bool:
+    """Whether a file in a store is one that is being written, or was when its writer died."""
+    return path.name.startswith(".") and (f"{SUFFIX}." in path.name or f"{_MANIFEST}." in path.name)
+
+
+def refused(folder: Path, error: OSError) -> StorageError:
+    """What it means that the disk refuses to keep vectors.
+
+    Args:
+        folder: Where they should go.
+        error: The refusal.
+    """
+    advice = "free space or choose" if no_space(error) else "choose"
+    return StorageError(
+        f"{folder}: the guide's vectors can't be stored ({error.strerror}); "
+        f"{advice} another folder with --store"
+    )

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float16, Int64
+from jaxtyping import Int64, Num
 
 from gistembed.errors import UserError
-from gistembed.guide.store import GuideStore, key_head, text_key
+from gistembed.guide.keys import Keys
+from gistembed.guide.store import GuideStore
 from gistembed.models import TASKS, EmbeddingModel
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
@@ -16,29 +17,48 @@ _COMMIT_TEXTS = 2048
 
 
 @dataclass(frozen=True)
+class StoredVectors:
+    """The vectors of a store, by row; nothing is held in memory.
+
+    Attributes:
+        store: The store.
+    """
+
+    store: GuideStore
+
+    def __getitem__(self, rows: Int64[np.ndarray, " rows"]) -> Num[np.ndarray, "rows dim"]:
+        """See `GuideStore.read`."""
+        return self.store.read(rows)
+
+
+@dataclass(frozen=True)
 class GuideVectors:
     """The guide's vectors of all texts of a run, by role and text id.
 
     Attributes:
-        matrix: One normalised vector for each distinct (prompt, text).
-        rows: Row of the matrix by role and text id; -1 for texts without that role.
+        source: Normalised vectors by row: in a store, or in memory.
+        rows: Row by role and text id; -1 for texts without that role.
     """
 
-    matrix: Float16[np.ndarray, "vectors dim"]
+    source: StoredVectors | Num[np.ndarray, "vectors dim"]
     rows: Mapping[Role, Int64[np.ndarray, " texts"]]
 
-    def of(self, ids: Int64[np.ndarray, "*shape"], role: Role) -> Float16[np.ndarray, "*shape dim"]:
+    def of(self, ids: Int64[np.ndarray, "*shape"], role: Role) -> Num[np.ndarray, "*shape dim"]:
         """Vectors of texts in a role; an id of -1 gives zeros.
 
         Raises:
             KeyError: If a text was not encoded in that role.
+            StorageError: If a vector was damaged after it was looked up.
         """
-        rows = np.where(ids >= 0, self.rows[role][ids], -1)
-        if (missing := (rows < 0) & (ids >= 0)).any():
-            raise KeyError(f"text {ids[missing][0]} has no guide vector as {role}")
-        vectors = self.matrix[rows]
-        vectors[ids < 0] = 0
-        return vectors
+        flat = ids.reshape(-1)
+        given = np.flatnonzero(flat >= 0)
+        rows = self.rows[role][flat[given]]
+        if len(missing := flat[given][rows < 0]):
+            raise KeyError(f"text {missing[0]} has no guide vector as {role}")
+        found = self.source[rows]
+        vectors = np.zeros((len(flat), found.shape[1]), found.dtype)
+        vectors[given] = found
+        return vectors.reshape(*ids.shape, found.shape[1])
 
 
 @dataclass(frozen=True)
@@ -48,16 +68,38 @@ class EncodingPlan:
     Attributes:
         ids: Distinct text ids, by role.
         keys: The key of each of these texts, in their order.
-        combinations: Each distinct key, with one (role, text id) that it stands for.
+        distinct: How many different keys there are; a text in both roles may be one.
     """
 
     ids: Mapping[Role, Int64[np.ndarray, " _"]]
-    keys: Mapping[Role, list[bytes]]
-    combinations: Mapping[bytes, tuple[Role, int]]
+    keys: Mapping[Role, Keys]
+    distinct: int
 
-    def missing(self, store: GuideStore) -> int:
-        """How many texts would have to be encoded, because the store lacks them."""
-        return sum(key not in store for key in self.combinations)
+    def missing(self, store: GuideStore) -> dict[Role, Int64[np.ndarray, " _"]]:
+        """The texts that would have to be encoded in each role, because the store lacks them.
+
+        A text whose roles share their vector is there once.
+
+        Args:
+            store: The store.
+        """
+        absent = {role: np.flatnonzero(store.find(keys) < 0) for role, keys in self.keys.items()}
+        every = Keys.joined([self.keys[role].at(places) for role, places in absent.items()])
+        first = np.sort(every.distinct())
+        missing, start = {}, 0
+        for role, places in absent.items():
+            here = first[(first >= start) & (first < start + len(places))] - start
+            missing[role] = self.ids[role][places[here]]
+            start += len(places)
+        return missing
+
+    def missing_count(self, store: GuideStore) -> int:
+        """How many texts would have to be encoded.
+
+        Args:
+            store: The store.
+        """
+        return sum(map(len, self.missing(store).values()))
 
 
 def plan_encoding(guide: EmbeddingModel, pairs: Pairs) -> EncodingPlan:
@@ -71,14 +113,15 @@ def plan_encoding(guide: EmbeddingModel, pairs: Pairs) -> EncodingPlan:
         "anchor": np.unique(pairs.anchors),
         "document": np.unique(np.concatenate([pairs.positives, pairs.negative_ids])),
     }
-    keys: dict[Role, list[bytes]] = {}
-    combinations: dict[bytes, tuple[Role, int]] = {}
-    for role, role_ids in ids.items():
-        head = key_head(guide.prompts[role], "" if guide.roles_share_vectors else TASKS[role])
-        keys[role] = [text_key(head, pairs.texts[text_id]) for text_id in role_ids.tolist()]
-        for key, text_id in zip(keys[role], role_ids.tolist(), strict=True):
-            combinations.setdefault(key, (role, text_id))
-    return EncodingPlan(ids, keys, combinations)
+    keys: dict[Role, Keys] = {
+        role: Keys.of(
+            (pairs.texts[text_id] for text_id in role_ids.tolist()),
+            prompt=guide.prompts[role],
+            task="" if guide.roles_share_vectors else TASKS[role],
+        )
+        for role, role_ids in ids.items()
+    }
+    return EncodingPlan(ids, keys, len(Keys.joined(list(keys.values())).distinct()))
 
 
 def encode_texts(
@@ -101,28 +144,26 @@ def encode_texts(
         UserError: If the guide gives a vector that is zero or not finite, or the store can't be written.
     """
     texts = pairs.texts
-    missing = [item for item in plan.combinations.items() if item[0] not in store]
-    missing.sort(key=lambda item: -len(texts[item[1][1]]))
-    for role in plan.ids:
-        todo = [(key, text_id) for key, (its_role, text_id) in missing if its_role == role]
+    for role, missing in plan.missing(store).items():
+        todo = sorted(missing.tolist(), key=lambda text_id: -len(texts[text_id]))
         for start in range(0, len(todo), _COMMIT_TEXTS):
             block = todo[start : start + _COMMIT_TEXTS]
-            encoded = guide.embed([texts[text_id] for _, text_id in block], role, on_progress)
-            vectors = encoded.astype(np.float16)
+            encoded = guide.embed([texts[text_id] for text_id in block], role, on_progress)
+            vectors = encoded.astype(store.identity.numpy_dtype)
             usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
             if not usable.all():
-                text_id = block[int(np.argmin(usable))][1]
+                text_id = block[int(np.argmin(usable))]
                 raise UserError(
                     f"{_first_place(pairs, text_id)}: the guide {guide.name} gives no usable vector for the "
                     f"text {texts[text_id][:60]!r}; drop that row or choose another guide"
                 )
-            store.append([key for key, _ in block], vectors)
-    position = {key: row for row, key in enumerate(plan.combinations)}
+            keys = plan.keys[role].at(np.searchsorted(plan.ids[role], block))
+            store.append(keys, vectors)
     rows = {}
     for role, keys in plan.keys.items():
         rows[role] = np.full(len(texts), -1, dtype=np.int64)
-        rows[role][plan.ids[role]] = [position[key] for key in keys]
-    return GuideVectors(store.read(list(plan.combinations)), rows)
+        rows[role][plan.ids[role]] = store.find(keys)
+    return GuideVectors(StoredVectors(store), rows)
 
 
 def _first_place(pairs: Pairs, text_id: int) -> str:

@@ -1,0 +1,184 @@
+"""``gistembed guide``: encode ahead of training, and care for the store of vectors."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gistembed.guide import GuideStore
+
+guide = typer.Typer(
+    help="Encode texts with a guide ahead of training; look into, check, merge and export its vectors.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_Store = Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")]
+_Folder = Annotated[
+    str | None, typer.Option("--only", help="One guide of several: its name, or the start of its folder's.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+@guide.command()
+def encode(
+    data: Annotated[str, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")],
+    model: Annotated[str, typer.Option("--guide", help="Model that guides: folder or hub name.")],
+    columns: Annotated[
+        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")] = None,
+    store: _Store = None,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Encode what the store lacks of the texts of DATA, so that a run finds them there.
+
+    What is done when the command is interrupted stays done.
+    """
+    from gistembed.console import Console
+    from gistembed.guide import GuideIdentity, GuideStore, default_store, encode_texts, plan_encoding
+    from gistembed.models import load_model
+    from gistembed.pairs import parse_columns, read_pairs
+
+    console = Console(quiet=quiet or as_json)
+    pairs = read_pairs(data, columns=parse_columns(columns) if columns is not None else None)
+    loaded = load_model(model, option="--guide", max_length=max_length)
+    identity = GuideIdentity(loaded.identity, loaded.max_length, loaded.dimensions)
+    opened = GuideStore(store or default_store(), identity, loaded.name)
+    plan = plan_encoding(loaded, pairs)
+    missing = plan.missing_count(opened)
+    if missing:
+        opened.check_writable()
+        with console.stage("encode with the guide", missing) as progress:
+            encode_texts(loaded, opened, plan, pairs, progress)
+    found = {"folder": str(opened.folder), "texts": plan.distinct, "encoded": missing}
+    _tell(
+        found,
+        f"{plan.distinct:,} texts, {missing:,} of them encoded now; vectors in {opened.folder}",
+        as_json,
+    )
+
+
+@guide.command()
+def info(store: _Store = None, as_json: _Json = False) -> None:
+    """Say what is in the store: which guides, how many vectors, how large."""
+    from gistembed.cli.tables import store_table
+    from gistembed.console import Console
+
+    stores = _stores(store, None)
+    found = [_described(one) for one in stores]
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        Console().show(store_table(found))
+
+
+@guide.command()
+def verify(store: _Store = None, only: _Folder = None, as_json: _Json = False, quiet: _Quiet = False) -> None:
+    """Read every vector and compare it with its checksum; exit code 1 if anything is damaged."""
+    from gistembed.console import Console
+    from gistembed.guide import verify as check
+
+    console = Console(quiet=quiet or as_json)
+    found: list[dict[str, Any]] = []
+    damaged = 0
+    for one in _stores(store, only):
+        with console.stage(f"check {one.folder.name[:8]}", len(one), passing=True) as progress:
+            result = check(one, progress)
+        damaged += len(result.damaged)
+        for path, reason in result.damaged.items():
+            console.warn(f"{path}: {reason}")
+        found.append(
+            {
+                "folder": str(one.folder),
+                "vectors": result.vectors,
+                "lost": result.lost,
+                "damaged": {str(path): reason for path, reason in result.damaged.items()},
+            }
+        )
+    vectors = sum(one["vectors"] for one in found)
+    advice = "; `gistembed guide compact` removes what is damaged, and the next run encodes it again"
+    line = f"{vectors:,} vectors are sound" + (f", {damaged:,} files are damaged{advice}" if damaged else "")
+    _tell(found, line, as_json)
+    if damaged:
+        raise typer.Exit(1)
+
+
+@guide.command()
+def compact(
+    store: _Store = None, only: _Folder = None, as_json: _Json = False, quiet: _Quiet = False
+) -> None:
+    """Merge the files of each guide into one, without what is damaged or there twice."""
+    from gistembed.console import Console
+    from gistembed.guide import compact as merge
+
+    console = Console(quiet=quiet or as_json)
+    found, lines = [], []
+    for one in _stores(store, only):
+        with console.stage(f"merge {one.folder.name[:8]}", len(one), passing=True) as progress:
+            result = merge(one, progress)
+        found.append({"folder": str(one.folder), **vars(result)})
+        lines.append(
+            f"{one.folder}: {result.vectors:,} vectors, {result.shards_before:,} files became "
+            f"{result.shards_after:,}, {result.freed / 1e6:,.1f} MB freed"
+        )
+    _tell(found, "\n".join(lines), as_json)
+
+
+@guide.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="File to write: .parquet or .npy.")],
+    store: _Store = None,
+    only: _Folder = None,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Write all vectors of a guide to one file, in the order of their keys."""
+    from gistembed.console import Console
+    from gistembed.errors import UserError
+    from gistembed.guide import export as write
+
+    stores = _stores(store, only)
+    if len(stores) > 1:
+        names = ", ".join(f"{one.folder.name[:8]} ({one.name})" for one in stores)
+        raise UserError(f"--only: the store holds {len(stores)} guides; choose one of {names}")
+    console = Console(quiet=quiet or as_json)
+    with console.stage("export", len(stores[0]), passing=True) as progress:
+        vectors = write(stores[0], out, progress)
+    _tell({"file": str(out), "vectors": vectors}, f"{vectors:,} vectors in {out}", as_json)
+
+
+def _stores(root: Path | None, only: str | None) -> "list[GuideStore]":
+    from gistembed.errors import UserError
+    from gistembed.guide import default_store, stores_in
+
+    stores = stores_in(root or default_store())
+    if only is None:
+        return stores
+    chosen = [one for one in stores if one.name == only or (only and one.folder.name.startswith(only))]
+    if not chosen:
+        raise UserError(f"--only {only}: no such guide; `gistembed guide info` lists them")
+    return chosen
+
+
+def _described(store: "GuideStore") -> dict[str, Any]:
+    summary, identity = store.summary(), store.identity
+    return {
+        "guide": store.name,
+        "folder": str(summary.folder),
+        "vectors": summary.vectors,
+        "dimensions": identity.dimensions,
+        "dtype": identity.dtype,
+        "max_length": identity.max_length,
+        "files": summary.shards,
+        "bytes": summary.bytes,
+        "damaged": {str(path): reason for path, reason in summary.damaged.items()},
+    }
+
+
+def _tell(found: object, line: str, as_json: bool) -> None:
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else line)

@@ -1,0 +1,114 @@
+"""The commands around the store of vectors."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gistembed.guide import stores_in
+
+PAIRS = "query,positive\nred,a rose\nblue,the sky\nred,blood\n"
+
+
+@pytest.fixture
+def encoded(run, tmp_path, static_folder):
+    """A store with the five texts of three pairs."""
+    data = tmp_path / "pairs.csv"
+    data.write_text(PAIRS)
+    code, out, err = run("guide", "encode", data, "--guide", static_folder, "--store", tmp_path / "store")
+    assert code == 0, err
+    (store,) = stores_in(tmp_path / "store")
+    assert out == f"5 texts, 5 of them encoded now; vectors in {store.folder}\n"
+    return data, tmp_path / "store", store
+
+
+def test_what_is_there_is_not_encoded_again(run, encoded, static_folder):
+    data, root, store = encoded
+    code, out, err = run("guide", "encode", data, "--guide", static_folder, "--store", root, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"folder": str(store.folder), "texts": 5, "encoded": 0}
+
+
+def test_another_length_is_another_guide(run, encoded, bert_folder):
+    data, root, _ = encoded
+    for length in (8, 9):
+        arguments = ("--guide", bert_folder, "--max-length", length, "--store", root, "--quiet")
+        assert run("guide", "encode", data, *arguments)[0] == 0
+    assert sorted(str(one.identity.max_length) for one in stores_in(root)) == ["8", "9", "None"]
+
+
+def test_info(run, encoded, static_folder):
+    _, root, store = encoded
+    code, out, err = run("guide", "info", "--store", root, "--json")
+    assert (code, err) == (0, "")
+    (found,) = json.loads(out)
+    size = sum(path.stat().st_size for path in store.folder.glob("*.safetensors"))
+    assert found == {
+        "guide": str(static_folder),
+        "folder": str(store.folder),
+        "vectors": 5,
+        "dimensions": store.identity.dimensions,
+        "dtype": "float16",
+        "max_length": None,
+        "files": len(list(store.folder.glob("*.safetensors"))),
+        "bytes": size,
+        "damaged": {},
+    }
+    code, out, err = run("guide", "info", "--store", root)
+    assert (code, out) == (0, "")
+    assert store.folder.name[:8] in err
+
+
+def test_verify_and_compact(run, encoded):
+    _, root, store = encoded
+    assert run("guide", "verify", "--store", root, "--quiet") == (0, "5 vectors are sound\n", "")
+    path = sorted(store.folder.glob("*.safetensors"))[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    code, out, err = run("guide", "verify", "--store", root)
+    sound, lost = (int(one) for one in (out.split()[0], err.split(f"{path}: ")[1].split()[0]))
+    assert (code, sound + lost) == (1, 5)
+    assert out == (
+        f"{sound} vectors are sound, 1 files are damaged; `gistembed guide compact` removes what is damaged, "
+        "and the next run encodes it again\n"
+    )
+    code, out, _ = run("guide", "verify", "--store", root, "--json")
+    assert code == 1
+    assert json.loads(out)[0]["damaged"] == {str(path): f"{lost} of its {lost} vectors are damaged"}
+    code, out, err = run("guide", "compact", "--store", root, "--quiet")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{store.folder}: {sound} vectors, ")
+    assert run("guide", "verify", "--store", root, "--quiet") == (0, f"{sound} vectors are sound\n", "")
+
+
+def test_export(run, encoded, tmp_path, bert_folder):
+    data, root, store = encoded
+    out_file = tmp_path / "vectors.npy"
+    assert run("guide", "export", out_file, "--store", root, "--quiet") == (
+        0,
+        f"5 vectors in {out_file}\n",
+        "",
+    )
+    assert np.load(out_file, allow_pickle=False).shape == (5, store.identity.dimensions)
+    run("guide", "encode", data, "--guide", bert_folder, "--store", root, "--quiet")
+    code, out, err = run("guide", "export", out_file, "--store", root)
+    assert (code, out) == (2, "")
+    assert err.startswith("gistembed: --only: the store holds 2 guides; choose one of ")
+    assert (
+        run("guide", "export", out_file, "--store", root, "--only", store.folder.name[:8], "--quiet")[0] == 0
+    )
+    assert run("guide", "export", out_file, "--store", root, "--only", bert_folder, "--quiet")[0] == 0
+    code, out, err = run("guide", "export", out_file, "--store", root, "--only", "nothing")
+    assert (code, out) == (2, "")
+    assert err == "gistembed: --only nothing: no such guide; `gistembed guide info` lists them\n"
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "compact"])
+def test_where_there_is_no_store(run, tmp_path, command):
+    code, out, err = run("guide", command, "--store", tmp_path / "nowhere")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"gistembed: --store {tmp_path / 'nowhere'}: holds no guide's vectors; "
+        "`gistembed guide encode` makes some\n"
+    )
