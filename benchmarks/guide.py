@@ -5,7 +5,7 @@
 - ``encode``: ours and `SentenceTransformer.encode` on the same texts of mixed lengths, with the same model
   and threads; they take turns.
 - ``warm start``: a process of its own makes the keys of texts that a store has, and looks all of them up.
-  Its time, and how much memory it holds at most beyond what Python and the libraries take.
+  Its time, and how much memory the whole process holds at most.
 - ``look-up``: random batches of vectors out of that store.
 - ``open``: a store of very many short vectors, in a process of its own.
 """
@@ -122,14 +122,13 @@ def _in_own_process(what: str, folder: str, rows: int) -> dict[str, object]:
 
 def _warm_start(root: Path, rows: int) -> dict[str, object]:
     texts = _texts(0, rows)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     store = GuideStore(root, _IDENTITY)
     found = store.find(Keys.of(texts, prompt=""))
     seconds = time.perf_counter() - started
     assert (found >= 0).all()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return _row("warm start", rows, seconds, memory=(after - before) / _KIB)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _row("warm start", rows, seconds, memory=peak / _KIB)
 
 
 def _look_up(root: Path, rows: int) -> dict[str, object]:

@@ -4,6 +4,7 @@ python -m tests.loss.ranks ROWS FOLDER RANKS [RANKS …]
 """
 
 import datetime
+import os
 import sys
 from pathlib import Path
 
@@ -134,6 +135,9 @@ def _rank(rank: int, ranks: int, rows: int, folder: str) -> None:
             result[name] = str(error)
     torch.save(result, Path(folder) / f"rank-{rank}.pt")
     dist.destroy_process_group()
+    # Without destructors: that of a DDP module holds the interpreter's lock while it waits for a thread of
+    # Gloo, which may be waiting for the lock.
+    os._exit(0)
 
 
 if __name__ == "__main__":
