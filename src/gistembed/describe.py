@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32
 
-from gistembed.models import EmbeddingModel
+from gistembed.guide import Guide
 from gistembed.pairs import Pairs
 from gistembed.record import DataRecord, ModelRecord, PairSample
 
@@ -54,7 +54,7 @@ def data_record(pairs: Pairs) -> DataRecord:
     )
 
 
-def model_record(model: EmbeddingModel, lengths: Int32[np.ndarray, " texts"]) -> ModelRecord:
+def model_record(model: Guide, lengths: Int32[np.ndarray, " texts"]) -> ModelRecord:
     """A model as it was used.
 
     Args:

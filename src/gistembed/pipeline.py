@@ -171,8 +171,9 @@ def _encode(run: PreparedRun, guide: PreparedGuide, journal: Journal, console: C
             seconds=journal.seconds(stage),
         )
     )
-    # Training needs the vectors only; an accelerator's memory is for the student.
-    guide.model.model.cpu()
+    if isinstance(guide.model, EmbeddingModel):
+        # Training needs the vectors only; an accelerator's memory is for the student.
+        guide.model.model.cpu()
     return vectors
 
 

@@ -14,7 +14,16 @@ from gistembed.config import RunConfig
 from gistembed.console import Console
 from gistembed.errors import UserError
 from gistembed.evaluate import FEWEST_QUERIES, RETENTION_NAME, RetrievalTask, retention_path
-from gistembed.guide import EncodingPlan, GuideIdentity, GuideStore, default_store, plan_encoding
+from gistembed.guide import (
+    EncodingPlan,
+    EndpointGuide,
+    Guide,
+    GuideIdentity,
+    GuideStore,
+    default_store,
+    open_guide,
+    plan_encoding,
+)
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, hold_out, read_pairs, without_texts
@@ -32,7 +41,7 @@ _DEFAULT_RATE = 2e-5
 class PreparedGuide:
     """The guide with its store, and the texts that it will be asked about."""
 
-    model: EmbeddingModel
+    model: Guide
     store: GuideStore
     plan: EncodingPlan
     lengths: Int32[np.ndarray, " texts"]
@@ -142,6 +151,10 @@ def plan_lines(run: PreparedRun) -> str:
             f"{run.guide.plan.missing_count(run.guide.store):,} texts to encode; "
             f"vectors are kept in {run.guide.store.folder}"
         )
+        endpoint = run.guide.model
+        if isinstance(endpoint, EndpointGuide):
+            estimate = run.guide.plan.estimate(endpoint, run.guide.store, run.train, run.config.guide_price)
+            lines.append(f"to be sent: {estimate}")
     lines.append(
         f"{plan.steps:,} steps of {plan.batches.batch_size:,} pairs; "
         f"{negatives_per_row(run):,} negatives for each query before the mask"
@@ -231,15 +244,24 @@ def _lengths(model: EmbeddingModel, train: Pairs, console: Console) -> Int32[np.
 
 def _prepare_guide(config: RunConfig, train: Pairs, console: Console) -> PreparedGuide:
     assert config.guide is not None, "the configuration refuses a guided run without a guide"
-    model = load_model(
-        config.guide, option="--guide", prompts=config.guide_prompts, max_length=config.guide_max_length
+    model = open_guide(
+        config.guide,
+        prompts=config.guide_prompts,
+        max_length=config.guide_max_length,
+        dimensions=config.guide_dimensions,
+        requests_per_minute=config.guide_requests_per_minute,
     )
     identity = GuideIdentity(model.identity, model.max_length, model.dimensions)
     store = GuideStore(Path(config.store or default_store()), identity, model.name)
     plan = plan_encoding(model, train)
     if plan.missing_count(store):
         store.check_writable()
-    return PreparedGuide(model, store, plan, _lengths(model, train, console))
+    if isinstance(model, EndpointGuide):
+        # How it splits texts into tokens is for the endpoint to know.
+        lengths = np.zeros(len(train.texts), dtype=np.int32)
+    else:
+        lengths = _lengths(model, train, console)
+    return PreparedGuide(model, store, plan, lengths)
 
 
 def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:

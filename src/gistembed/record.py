@@ -82,8 +82,8 @@ class ModelRecord(Record):
     Attributes:
         name: Folder or hub name, as the user gave it.
         identity: xxh3-128 over the model's files.
-        kind: ``transformer``, ``static`` or the class name of the first module.
-        parameters: Number of parameters.
+        kind: ``transformer``, ``static``, the class name of the first module, or ``endpoint``.
+        parameters: Number of parameters; None where it is not known.
         dimensions: Length of an embedding.
         max_length: Longest input in tokens; None if there is no limit.
         prompts: Prompt put before each text, by role (``anchor``, ``document``).
@@ -94,7 +94,7 @@ class ModelRecord(Record):
     name: str
     identity: str
     kind: str
-    parameters: int
+    parameters: int | None
     dimensions: int
     max_length: int | None
     prompts: dict[str, str]

@@ -12,7 +12,9 @@ def fit(
         str | None, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")
     ] = None,
     student: Annotated[str | None, typer.Option(help="Model to train: folder or hub name.")] = None,
-    guide: Annotated[str | None, typer.Option(help="Model that guides: folder or hub name.")] = None,
+    guide: Annotated[
+        str | None, typer.Option(help="Model that guides: folder, hub name, or URL#MODEL.")
+    ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder for model, report and record; empty or new.")
     ] = None,

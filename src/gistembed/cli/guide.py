@@ -26,11 +26,23 @@ _Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 @guide.command()
 def encode(
     data: Annotated[str, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")],
-    model: Annotated[str, typer.Option("--guide", help="Model that guides: folder or hub name.")],
+    model: Annotated[
+        str, typer.Option("--guide", help="Model that guides: folder, hub name, or URL#MODEL of an endpoint.")
+    ],
     columns: Annotated[
         str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
     ] = None,
     max_length: Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")] = None,
+    dimensions: Annotated[int | None, typer.Option(help="Length of a vector to ask an endpoint for.")] = None,
+    requests_per_minute: Annotated[
+        float | None, typer.Option(help="How many requests an endpoint gets in a minute (no limit).")
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(help="What an endpoint takes for a million tokens, for the estimate.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be encoded, and what it costs.")
+    ] = False,
     store: _Store = None,
     as_json: _Json = False,
     quiet: _Quiet = False,
@@ -40,21 +52,38 @@ def encode(
     What is done when the command is interrupted stays done.
     """
     from gistembed.console import Console
-    from gistembed.guide import GuideIdentity, GuideStore, default_store, encode_texts, plan_encoding
-    from gistembed.models import load_model
+    from gistembed.guide import (
+        EndpointGuide,
+        GuideIdentity,
+        GuideStore,
+        default_store,
+        encode_texts,
+        open_guide,
+        plan_encoding,
+    )
     from gistembed.pairs import parse_columns, read_pairs
 
     console = Console(quiet=quiet or as_json)
     pairs = read_pairs(data, columns=parse_columns(columns) if columns is not None else None)
-    loaded = load_model(model, option="--guide", max_length=max_length)
-    identity = GuideIdentity(loaded.identity, loaded.max_length, loaded.dimensions)
-    opened = GuideStore(store or default_store(), identity, loaded.name)
-    plan = plan_encoding(loaded, pairs)
+    opened_guide = open_guide(
+        model, max_length=max_length, dimensions=dimensions, requests_per_minute=requests_per_minute
+    )
+    identity = GuideIdentity(opened_guide.identity, opened_guide.max_length, opened_guide.dimensions)
+    opened = GuideStore(store or default_store(), identity, opened_guide.name)
+    plan = plan_encoding(opened_guide, pairs)
     missing = plan.missing_count(opened)
+    if isinstance(opened_guide, EndpointGuide):
+        console.say(f"to be sent: {plan.estimate(opened_guide, opened, pairs, price)}")
+    if dry_run:
+        found = {"folder": str(opened.folder), "texts": plan.distinct, "missing": missing}
+        _tell(
+            found, f"{plan.distinct:,} texts, {missing:,} of them to be encoded; nothing was written", as_json
+        )
+        return
     if missing:
         opened.check_writable()
         with console.stage("encode with the guide", missing) as progress:
-            encode_texts(loaded, opened, plan, pairs, progress)
+            encode_texts(opened_guide, opened, plan, pairs, progress)
     found = {"folder": str(opened.folder), "texts": plan.distinct, "encoded": missing}
     _tell(
         found,

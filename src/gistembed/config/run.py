@@ -84,6 +84,9 @@ class RunConfig(BaseModel):
         guide_prompts: The same for the guide.
         student_max_length: Longest input of the student in tokens, in place of its own limit.
         guide_max_length: The same for the guide.
+        guide_dimensions: Length of a vector that an endpoint is asked for; its own by default.
+        guide_requests_per_minute: How many requests an endpoint gets in a minute; no limit by default.
+        guide_price: What an endpoint takes for a million tokens; only for the estimate of the cost.
         trainer: Further arguments of sentence-transformers' training arguments, by their own names.
     """
 
@@ -119,6 +122,9 @@ class RunConfig(BaseModel):
     guide_prompts: dict[Role, str] = {}
     student_max_length: int | None = Field(default=None, ge=1)
     guide_max_length: int | None = Field(default=None, ge=1)
+    guide_dimensions: int | None = Field(default=None, ge=1)
+    guide_requests_per_minute: float | None = Field(default=None, gt=0)
+    guide_price: float | None = Field(default=None, gt=0)
     trainer: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -176,6 +182,9 @@ class RunConfig(BaseModel):
                 "margin_strategy",
                 "guide_prompts",
                 "guide_max_length",
+                "guide_dimensions",
+                "guide_requests_per_minute",
+                "guide_price",
                 "store",
             )
             warnings += [

@@ -7,9 +7,11 @@ import numpy as np
 from jaxtyping import Int64, Num
 
 from gistembed.errors import UserError
+from gistembed.guide.endpoint import EndpointGuide, Estimate
 from gistembed.guide.keys import Keys
+from gistembed.guide.opening import Guide
 from gistembed.guide.store import GuideStore
-from gistembed.models import TASKS, EmbeddingModel
+from gistembed.models import TASKS
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
 
@@ -36,7 +38,7 @@ class GuideVectors:
     """The guide's vectors of all texts of a run, by role and text id.
 
     Attributes:
-        source: Normalised vectors by row: in a store, or in memory.
+        source: Vectors by row, in a store or in memory; of whatever length, as only their directions count.
         rows: Row by role and text id; -1 for texts without that role.
     """
 
@@ -93,6 +95,28 @@ class EncodingPlan:
             start += len(places)
         return missing
 
+    def estimate(
+        self, guide: EndpointGuide, store: GuideStore, pairs: Pairs, price: float | None
+    ) -> Estimate:
+        """What it would take to encode what is missing by an endpoint; nothing is sent.
+
+        Args:
+            guide: The endpoint.
+            store: The store.
+            pairs: The pairs whose texts are needed.
+            price: What the endpoint takes for a million tokens.
+        """
+        parts = [
+            guide.estimate([pairs.texts[text_id] for text_id in ids.tolist()], price, role)
+            for role, ids in self.missing(store).items()
+        ]
+        return Estimate(
+            texts=sum(part.texts for part in parts),
+            requests=sum(part.requests for part in parts),
+            tokens=sum(part.tokens for part in parts),
+            cost=None if price is None else sum(part.cost or 0.0 for part in parts),
+        )
+
     def missing_count(self, store: GuideStore) -> int:
         """How many texts would have to be encoded.
 
@@ -102,7 +126,7 @@ class EncodingPlan:
         return sum(map(len, self.missing(store).values()))
 
 
-def plan_encoding(guide: EmbeddingModel, pairs: Pairs) -> EncodingPlan:
+def plan_encoding(guide: Guide, pairs: Pairs) -> EncodingPlan:
     """Work out what the guide has to encode: anchors in one role, positives and negatives in the other.
 
     Args:
@@ -125,7 +149,7 @@ def plan_encoding(guide: EmbeddingModel, pairs: Pairs) -> EncodingPlan:
 
 
 def encode_texts(
-    guide: EmbeddingModel,
+    guide: Guide,
     store: GuideStore,
     plan: EncodingPlan,
     pairs: Pairs,

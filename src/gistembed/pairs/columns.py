@@ -17,7 +17,7 @@ ALIASES: dict[str, list[str]] = {
     ],
     "negative": ["negative", "negatives", "neg", "negs", "hardnegative", "hardnegatives", "hardneg"],
 }
-"""Names by role, as ``_plain`` writes them. A negative's name may end with a number."""
+"""Names by role, as `plain_name` writes them. A negative's name may end with a number."""
 
 GRADES = ["label", "labels", "goldlabel", "score", "scores", "similarity", "similarityscore", "isduplicate"]
 """Names of columns that tell how well a pair matches, so that some rows may be no positive pairs."""
@@ -62,12 +62,12 @@ def resolve_columns(
     """
     if override is not None:
         return _named_columns(names, source, override)
-    anchor = _only_column("anchor", names, source)
-    positive = _only_column("positive", names, source)
+    anchor = only_column("anchor", ALIASES["anchor"], names, source, USAGE)
+    positive = only_column("positive", ALIASES["positive"], names, source, USAGE)
     numbers = {name: number for name in names if (number := _negative_number(name)) is not None}
     columns = _columns(names, anchor, (positive,), tuple(sorted(numbers, key=numbers.__getitem__)))
     for name in columns.ignored:
-        if _plain(name) in GRADES:
+        if plain_name(name) in GRADES:
             negatives = "".join(f",negative={negative}" for negative in columns.negatives)
             raise UserError(
                 f"{source}: column {quoted(name)} suggests that not every row is a positive pair. "
@@ -93,6 +93,53 @@ def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
     return columns
 
 
+def only_column(role: str, aliases: Sequence[str], names: Sequence[str], source: str, option: str) -> str:
+    """The one column whose name is known for a role.
+
+    Args:
+        role: What stands in the column.
+        aliases: The names that are known for it, as `plain_name` writes them.
+        names: The columns of the source.
+        source: The source, as messages name it.
+        option: What the user can name the column with.
+
+    Raises:
+        UserError: If there is no such column, or more than one.
+    """
+    found = [name for name in names if plain_name(name) in aliases]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        problem, remedy = f"columns {listed(found)} could each be the {role}", "rename all but one"
+    else:
+        problem, remedy = f"no column is known as the {role}", f"name one '{role}'"
+    raise UserError(f"{source}: {problem}. {_inventory(names)}; {remedy}, or say which to use with {option}.")
+
+
+def require_column(name: str, names: Sequence[str], source: str) -> None:
+    """Refuse the name of a column that a source doesn't have.
+
+    Args:
+        name: The name from the user.
+        names: The columns of the source.
+        source: The source, as messages name it.
+
+    Raises:
+        UserError: If the name is not among them.
+    """
+    if name not in names:
+        raise UserError(f"{source}: there is no column {quoted(name)}. {_inventory(names)}.")
+
+
+def plain_name(name: str) -> str:
+    """A name as the aliases are written: lower case, with nothing between words and numbers."""
+    return re.sub(r"[\s_-]+", "", name.casefold())
+
+
+def _inventory(names: Sequence[str]) -> str:
+    return f"The columns are {listed(names)}" if names else "There are no columns"
+
+
 def _check_roles(override: Mapping[str, Sequence[str]]) -> None:
     for role in override:
         if role not in ROLES:
@@ -113,8 +160,7 @@ def _check_roles(override: Mapping[str, Sequence[str]]) -> None:
 def _named_columns(names: Sequence[str], source: str, override: Mapping[str, Sequence[str]]) -> Columns:
     _check_roles(override)
     for name in (name for role in ROLES for name in override.get(role, ())):
-        if name not in names:
-            raise UserError(f"{source}: there is no column {quoted(name)}. {_inventory(names)}.")
+        require_column(name, names, source)
     return _columns(
         names, override["anchor"][0], tuple(override["positive"]), tuple(override.get("negative", ()))
     )
@@ -127,30 +173,10 @@ def _columns(
     return Columns(anchor, positive, negatives, ignored=tuple(name for name in names if name not in used))
 
 
-def _only_column(role: str, names: Sequence[str], source: str) -> str:
-    found = [name for name in names if _plain(name) in ALIASES[role]]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        problem, remedy = f"columns {listed(found)} could each be the {role}", "rename all but one"
-    else:
-        problem, remedy = f"no column is known as the {role}", f"name one '{role}'"
-    raise UserError(f"{source}: {problem}. {_inventory(names)}; {remedy}, or say which to use with {USAGE}.")
-
-
-def _inventory(names: Sequence[str]) -> str:
-    return f"The columns are {listed(names)}" if names else "There are no columns"
-
-
 def _negative_number(name: str) -> int | None:
     """The number that a negative's name ends with, -1 if it has none; None if it names no negative."""
-    plain = _plain(name)
+    plain = plain_name(name)
     stem = plain.rstrip("0123456789")
     if stem not in ALIASES["negative"]:
         return None
     return int(plain.removeprefix(stem) or -1)
-
-
-def _plain(name: str) -> str:
-    """A name as the aliases are written: lower case, with nothing between words and numbers."""
-    return re.sub(r"[\s_-]+", "", name.casefold())
