@@ -40,7 +40,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         "student": run.student.identity,
     }
     if run.guide is not None:
-        inputs["guide"] = run.guide.model.identity
+        inputs["guide"] = run.guide.identity
     if unfinished is not None:
         _check_same(run, config, inputs, unfinished)
         return unfinished.model_copy(

@@ -20,12 +20,13 @@ from gistembed.models import EmbeddingModel, load_model
 from gistembed.prepare import (
     PreparedGuide,
     PreparedRun,
+    PreparedVectors,
     load_student,
     negatives_per_row,
     plan_lines,
     prepare_run,
 )
-from gistembed.record import GuideRecord, RunRecord, TrainingRecord
+from gistembed.record import GuideRecord, ModelRecord, RunRecord, TrainingRecord
 from gistembed.report import render_card, render_report
 from gistembed.terms import DataSet, TrainedModel
 from gistembed.train import train_student
@@ -118,7 +119,10 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
     """All stages in order; each adds what it found to the journal."""
     vectors = None
     if run.guide is not None:
-        vectors = _encode(run, run.guide, journal, console)
+        if isinstance(run.guide, PreparedVectors):
+            vectors = _given(run.guide, journal)
+        else:
+            vectors = _encode(run, run.guide, journal, console)
         with journal.timed("audit"):
             # What a scheduled margin masks at the start.
             audit = audit_masks(run.train, vectors, run.plan.policy.at_step(0), run.plan.batches)
@@ -151,6 +155,22 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
     journal.add(**changes)
     folder.finish()
     return FitResult(folder.model("model"), folder.report, verdict, journal.record)
+
+
+def _given(guide: PreparedVectors, journal: Journal) -> GuideVectors:
+    """Vectors that were there before the run."""
+    model = ModelRecord(
+        name=guide.path,
+        identity=guide.identity,
+        kind="given vectors",
+        parameters=None,
+        dimensions=guide.vectors.dimensions,
+        max_length=None,
+        prompts={},
+    )
+    record = GuideRecord(model=model, store=guide.path, texts=guide.texts, encoded=0, seconds=0.0)
+    journal.add(guide=record)
+    return guide.vectors
 
 
 def _encode(run: PreparedRun, guide: PreparedGuide, journal: Journal, console: Console) -> GuideVectors:

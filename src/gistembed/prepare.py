@@ -20,7 +20,12 @@ from gistembed.guide import (
     Guide,
     GuideIdentity,
     GuideStore,
+    GuideVectors,
     default_store,
+    given_identity,
+    given_vectors,
+    is_endpoint,
+    is_given,
     open_guide,
     plan_encoding,
 )
@@ -45,6 +50,28 @@ class PreparedGuide:
     store: GuideStore
     plan: EncodingPlan
     lengths: Int32[np.ndarray, " texts"]
+
+    @property
+    def identity(self) -> str:
+        """The guide's own."""
+        return self.model.identity
+
+
+@dataclass(frozen=True)
+class PreparedVectors:
+    """A file of vectors in the place of a guide.
+
+    Attributes:
+        path: The file.
+        identity: A digest of it.
+        vectors: The vectors of all texts.
+        texts: How many texts need one, a text in both roles counting once.
+    """
+
+    path: str
+    identity: str
+    vectors: GuideVectors
+    texts: int
 
 
 @dataclass(frozen=True)
@@ -73,7 +100,7 @@ class PreparedRun:
     tasks: Mapping[DataSet, RetrievalTask]
     student: EmbeddingModel
     lengths: Int32[np.ndarray, " texts"]
-    guide: PreparedGuide | None
+    guide: PreparedGuide | PreparedVectors | None
     plan: TrainingPlan
     warnings: list[str]
 
@@ -102,7 +129,16 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     sizes = _sizes(config, train)
     student = load_student(config)
     rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
-    guide = _prepare_guide(config, train, console) if config.loss == "guided" else None
+    guide: PreparedGuide | PreparedVectors | None = None
+    if config.loss == "guided":
+        assert config.guide is not None, "the configuration refuses a guided run without a guide"
+        for warning in _ignored_by_guide(config, config.guide):
+            warnings.append(warning)
+            console.warn(warning)
+        if is_given(config.guide):
+            guide = _prepare_vectors(config.guide, train)
+        else:
+            guide = _prepare_guide(config, config.guide, train, console)
     resolved = config.model_copy(update=sizes | {"learning_rate": rate})
     plan = _training_plan(resolved, train)
     # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
@@ -145,7 +181,9 @@ def plan_lines(run: PreparedRun) -> str:
         f"{split.dropped_pairs:,} left out because they share a text with those",
         f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
     ]
-    if run.guide is not None:
+    if isinstance(run.guide, PreparedVectors):
+        lines.append(f"guide: the vectors of {run.guide.texts:,} texts are in {run.guide.path}")
+    elif run.guide is not None:
         lines.append(
             f"guide {run.guide.model.name}: "
             f"{run.guide.plan.missing_count(run.guide.store):,} texts to encode; "
@@ -242,10 +280,27 @@ def _lengths(model: EmbeddingModel, train: Pairs, console: Console) -> Int32[np.
         return text_lengths(model, train, progress)
 
 
-def _prepare_guide(config: RunConfig, train: Pairs, console: Console) -> PreparedGuide:
-    assert config.guide is not None, "the configuration refuses a guided run without a guide"
+def _ignored_by_guide(config: RunConfig, guide: str) -> list[str]:
+    """Settings that have no effect on this kind of guide, as warnings."""
+    of_endpoints = ("guide_dimensions", "guide_requests_per_minute", "guide_price")
+    ignored: tuple[str, ...] = ()
+    if is_given(guide):
+        ignored = ("guide_prompts", "guide_max_length", "store", *of_endpoints)
+    elif not is_endpoint(guide):
+        ignored = ("guide_price",)
+    given = config.model_fields_set
+    kind = "a file of vectors" if is_given(guide) else "a model"
+    return [f"{name} is ignored, because the guide is {kind}" for name in ignored if name in given]
+
+
+def _prepare_vectors(path: str, train: Pairs) -> PreparedVectors:
+    vectors = given_vectors(path, train)
+    return PreparedVectors(path, given_identity(path), vectors, len(train.text_ids()))
+
+
+def _prepare_guide(config: RunConfig, name: str, train: Pairs, console: Console) -> PreparedGuide:
     model = open_guide(
-        config.guide,
+        name,
         prompts=config.guide_prompts,
         max_length=config.guide_max_length,
         dimensions=config.guide_dimensions,

@@ -82,7 +82,8 @@ class ModelRecord(Record):
     Attributes:
         name: Folder or hub name, as the user gave it.
         identity: xxh3-128 over the model's files.
-        kind: ``transformer``, ``static``, the class name of the first module, or ``endpoint``.
+        kind: ``transformer``, ``static``, the class name of the first module, ``endpoint``
+            or ``given vectors``.
         parameters: Number of parameters; None where it is not known.
         dimensions: Length of an embedding.
         max_length: Longest input in tokens; None if there is no limit.
@@ -106,7 +107,7 @@ class GuideRecord(Record):
 
     Attributes:
         model: The guide as a model.
-        store: Folder of its stored vectors.
+        store: Folder of its stored vectors, or the file of given ones.
         texts: (prompt, text) combinations needed.
         encoded: How many of them had to be encoded in this run; the others were in the store.
         seconds: Time spent on encoding.

@@ -13,7 +13,7 @@ def fit(
     ] = None,
     student: Annotated[str | None, typer.Option(help="Model to train: folder or hub name.")] = None,
     guide: Annotated[
-        str | None, typer.Option(help="Model that guides: folder, hub name, or URL#MODEL.")
+        str | None, typer.Option(help="What guides: model folder, hub name, URL#MODEL, or vectors.")
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder for model, report and record; empty or new.")

@@ -1,7 +1,7 @@
 """The guide: each distinct text encoded once, kept on disk, looked up by text id."""
 
 from gistembed.guide.endpoint import EndpointGuide, Estimate
-from gistembed.guide.given import given_identity, given_vectors
+from gistembed.guide.given import given_identity, given_vectors, is_given
 from gistembed.guide.identity import GuideIdentity, VectorDtype
 from gistembed.guide.keys import Keys
 from gistembed.guide.opening import Guide, is_endpoint, open_guide
@@ -30,6 +30,7 @@ __all__ = [
     "given_identity",
     "given_vectors",
     "is_endpoint",
+    "is_given",
     "open_guide",
     "plan_encoding",
     "stores_in",

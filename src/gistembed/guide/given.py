@@ -9,7 +9,7 @@ import xxhash
 from jaxtyping import Bool, Float, Int64, UInt64
 
 from gistembed.errors import UserError
-from gistembed.guide.given_files import FileVectors, checked, open_given, reading
+from gistembed.guide.given_files import KINDS, FileVectors, checked, open_given, reading
 from gistembed.guide.given_texts import read_keys, texts_path
 from gistembed.guide.keys import Keys
 from gistembed.guide.vectors import GuideVectors
@@ -68,6 +68,15 @@ def given_vectors(
         rows, first = _join(pairs, keys, by_role)
         _refuse_missing(pairs, rows, name, by_role)
         return _vectors_of(pairs, rows, first, vectors, name, by_role)
+
+
+def is_given(name: str) -> bool:
+    """Whether a guide's name is that of a file of vectors.
+
+    Args:
+        name: The name.
+    """
+    return Path(name).suffix.lower() in KINDS and not Path(name).is_dir()
 
 
 def given_identity(path: str | os.PathLike[str]) -> str:

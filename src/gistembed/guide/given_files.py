@@ -21,8 +21,8 @@ from gistembed.pairs.wording import listed, located, one_line, quoted
 
 VECTOR_NAMES = ["vector", "vectors", "embedding", "embeddings"]
 
-_SUFFIXES = (".parquet", ".npy", ".safetensors")
-_EITHER = f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+KINDS = (".parquet", ".npy", ".safetensors")
+_EITHER = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
 _SAFETENSORS_DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 _KINDS = "float16, float32 or float64"
 # Bytes of vectors that are held besides those that are kept.
@@ -63,7 +63,7 @@ def checked(path: str | os.PathLike[str]) -> tuple[Path, str]:
         raise UserError(f"{name}: there is no such file.")
     if is_folder:
         raise UserError(f"{name}: this is a folder. Give a {_EITHER} file.")
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in KINDS:
         raise UserError(
             f"{name}: the ending {quoted(path.suffix)} is not one of a file of vectors. "
             f"Give a {_EITHER} file."

@@ -45,6 +45,11 @@ class GuideVectors:
     source: StoredVectors | Num[np.ndarray, "vectors dim"]
     rows: Mapping[Role, Int64[np.ndarray, " texts"]]
 
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return int(self.source[np.empty(0, np.int64)].shape[1])
+
     def of(self, ids: Int64[np.ndarray, "*shape"], role: Role) -> Num[np.ndarray, "*shape dim"]:
         """Vectors of texts in a role; an id of -1 gives zeros.
 
