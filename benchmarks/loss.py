@@ -13,7 +13,6 @@ variant: the growth of its peak over what the inputs need.
 import argparse
 import gc
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.baselines import bare_products
+from benchmarks.memory import peak, reset_peak, resident
 from benchmarks.tables import write_table
 from gistembed import MaskPolicy, guided_contrastive_loss
 from gistembed.selftest import dense_loss
@@ -48,7 +48,6 @@ _MOST_REPEATS = 300
 _QUICK_RUNS = 5
 _SLOW_SECONDS = 1.0
 _SLOW_REPEATS = 3
-_KIB = 1024
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -239,30 +238,13 @@ def _memory(name: str, rows: int) -> dict[str, float]:
     _run(variant, _inputs(64, torch.device("cpu")))
     inputs = _inputs(rows, torch.device("cpu"))
     gc.collect()
-    before = _resident()
-    _reset_peak()
+    before = resident()
+    reset_peak()
     started = time.perf_counter()
     result: Sequence[Tensor] = _run(variant, inputs)
     seconds = time.perf_counter() - started
     assert all(bool(torch.isfinite(value).all()) for value in result)
-    return {"megabytes": (_peak() - before) / 1e6, "seconds": seconds}
-
-
-def _resident() -> int:
-    """Memory that this process holds now, in bytes."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
-
-
-def _reset_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak() -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * _KIB
-    raise RuntimeError("the kernel does not tell a process's peak memory")
+    return {"megabytes": (peak() - before) / 1e6, "seconds": seconds}
 
 
 if __name__ == "__main__":

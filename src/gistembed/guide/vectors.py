@@ -63,6 +63,8 @@ class GuideVectors:
         if len(missing := flat[given][rows < 0]):
             raise KeyError(f"text {missing[0]} has no guide vector as {role}")
         found = self.source[rows]
+        if len(given) == len(flat):
+            return found.reshape(*ids.shape, found.shape[1])
         vectors = np.zeros((len(flat), found.shape[1]), found.dtype)
         vectors[given] = found
         return vectors.reshape(*ids.shape, found.shape[1])
