@@ -92,8 +92,9 @@ def test_the_example_of_the_documentation():
 def test_a_schedule_reaches_training(written, margin, pairs, static_folder, tmp_path):
     settings = tomllib.loads(f"[mask]\nmargin = {written}")
     models = {"student": static_folder, "guide": static_folder, "store": tmp_path / "store"}
-    run = prepare_run(config(data=pairs, **models, **settings), Console(quiet=True))
+    run = prepare_run(config(data=pairs, **models, **settings, kernel="torch"), Console(quiet=True))
     assert run.plan.policy == MaskPolicy(margin=margin)
+    assert run.plan.kernel == "torch"
     assert not (tmp_path / "store").exists()
 
 

@@ -332,6 +332,7 @@ def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
         policy=_mask_policy(config, train),
         hardness_mode=config.hardness_mode,
         hardness_strength=config.hardness_strength,
+        kernel=config.kernel,
         trainer=config.trainer,
     )
 

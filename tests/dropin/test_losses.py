@@ -422,6 +422,14 @@ def test_a_scheduled_margin_counts_trained_batches(folders):
     assert loss.metrics["mask_rate/ap"] == 1
 
 
+@pytest.mark.parametrize("kind", [GISTEmbedLoss, CachedGISTEmbedLoss])
+def test_the_kernel_is_handed_on(folders, kind, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    student, guide = load(folders, "student"), load(folders, "guide")
+    with pytest.raises(ValueError, match=r"^kernel: 'triton' can't be used: "):
+        kind(student, guide, kernel="triton")(features(student), None)
+
+
 def test_settings_for_the_model_card(folders):
     student, guide = load(folders, "student"), load(folders, "guide")
     plain = GISTEmbedLoss(student, guide, margin=0.1, hardness_mode="all_negatives", hardness_strength=2.0)

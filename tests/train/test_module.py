@@ -151,3 +151,10 @@ def test_extra_weight_is_handed_on(student, guide):
     module = BatchLoss(student.model, guide, POLICY, temperature=0.05, **options)
     plain = BatchLoss(student.model, guide, POLICY, temperature=0.05)
     assert module(*inputs(student, [0, 1, 2])) > plain(*inputs(student, [0, 1, 2]))
+
+
+def test_the_kernel_is_handed_on(student, guide, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    module = BatchLoss(student.model, guide, POLICY, temperature=0.05, kernel="triton")
+    with pytest.raises(ValueError, match=r"^kernel: 'triton' can't be used: "):
+        module(*inputs(student, [0, 1, 2]))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
-from gistembed.terms import Block, HardnessMode, MarginStrategy, Role
+from gistembed.terms import Block, HardnessMode, Kernel, MarginStrategy, Role
 
 
 def _path_as_text(value: object) -> object:
@@ -77,6 +77,7 @@ class RunConfig(BaseModel):
         hardness_mode: Which candidates get extra weight by the student's own similarity; see
             `gistembed.guided_contrastive_loss`.
         hardness_strength: How much extra weight; given with ``hardness_mode``, or not at all.
+        kernel: What makes the scores of large batches on a GPU; see `gistembed.guided_contrastive_loss`.
         holdout: Share of the pairs to hold out, at most 1,000 pairs.
         seed: Seed of the split, the batches, dropout and resampling.
         store: Folder of the guide's vectors; the user's cache folder by default.
@@ -115,6 +116,7 @@ class RunConfig(BaseModel):
     contrast_positives: bool = True
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = Field(default=0.0, ge=0)
+    kernel: Kernel = "auto"
     holdout: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=42, ge=0, lt=2**32)
     store: Path | None = None

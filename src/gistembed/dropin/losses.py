@@ -17,7 +17,7 @@ from gistembed.dropin.guide import Features, GuideReader
 from gistembed.dropin.tokens import hashed_rows
 from gistembed.loss import averaged_over_ranks, gather_batch, guided_contrastive_loss
 from gistembed.mask import MarginSchedule, MaskPolicy
-from gistembed.terms import Block, Compatibility, HardnessMode, MarginStrategy
+from gistembed.terms import Block, Compatibility, HardnessMode, Kernel, MarginStrategy
 
 _CITATION = """
 @misc{solatorio2024gistembed,
@@ -59,6 +59,7 @@ class _GuidedLoss(nn.Module):
         gather_across_devices: bool,
         hardness_mode: HardnessMode | None,
         hardness_strength: float,
+        kernel: Kernel,
         guide_rows_at_once: int | None,
     ) -> None:
         super().__init__()
@@ -68,6 +69,7 @@ class _GuidedLoss(nn.Module):
         self.gather_across_devices = gather_across_devices
         self.hardness_mode = hardness_mode
         self.hardness_strength = hardness_strength
+        self.kernel: Kernel = kernel
         self.batches_trained = 0
         # In a tuple, so that it is no submodule: not trained, not saved, not wrapped, not synchronised.
         self._guide = (guide,)
@@ -166,6 +168,7 @@ class _GuidedLoss(nn.Module):
             policy=self.policy.at_step(max(self.batches_trained - 1, 0)),
             hardness_mode=self.hardness_mode,
             hardness_strength=self.hardness_strength,
+            kernel=self.kernel,
         )
         self._metrics = output.metrics
         # Gradients are averaged over the ranks, each of which has its rows' share of the mean over all rows.
@@ -200,6 +203,7 @@ class GISTEmbedLoss(_GuidedLoss):
         policy: MaskPolicy | None = None,
         hardness_mode: HardnessMode | None = None,
         hardness_strength: float = 0.0,
+        kernel: Kernel = "auto",
     ) -> None:
         """Bind student and guide.
 
@@ -217,6 +221,7 @@ class GISTEmbedLoss(_GuidedLoss):
             policy: All of `MaskPolicy`, in place of the settings above.
             hardness_mode: See `guided_contrastive_loss`.
             hardness_strength: See `guided_contrastive_loss`.
+            kernel: See `guided_contrastive_loss`.
 
         Raises:
             ValueError: If a setting makes no sense.
@@ -229,6 +234,7 @@ class GISTEmbedLoss(_GuidedLoss):
             gather_across_devices=gather_across_devices,
             hardness_mode=hardness_mode,
             hardness_strength=hardness_strength,
+            kernel=kernel,
             guide_rows_at_once=None,
         )
 
@@ -275,6 +281,7 @@ class CachedGISTEmbedLoss(_GuidedLoss):
         policy: MaskPolicy | None = None,
         hardness_mode: HardnessMode | None = None,
         hardness_strength: float = 0.0,
+        kernel: Kernel = "auto",
     ) -> None:
         """Bind student and guide.
 
@@ -294,6 +301,7 @@ class CachedGISTEmbedLoss(_GuidedLoss):
             policy: See `GISTEmbedLoss`.
             hardness_mode: See `GISTEmbedLoss`.
             hardness_strength: See `GISTEmbedLoss`.
+            kernel: See `GISTEmbedLoss`.
 
         Raises:
             ValueError: If a setting makes no sense.
@@ -310,6 +318,7 @@ class CachedGISTEmbedLoss(_GuidedLoss):
             gather_across_devices=gather_across_devices,
             hardness_mode=hardness_mode,
             hardness_strength=hardness_strength,
+            kernel=kernel,
             guide_rows_at_once=mini_batch_size,
         )
         self.mini_batch_size = mini_batch_size

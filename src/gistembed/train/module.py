@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gistembed.guide import GuideVectors
 from gistembed.loss import guided_contrastive_loss
 from gistembed.mask import MaskPolicy
-from gistembed.terms import HardnessMode, Role
+from gistembed.terms import HardnessMode, Kernel, Role
 
 
 class BatchLoss(nn.Module):
@@ -32,6 +32,7 @@ class BatchLoss(nn.Module):
         *,
         hardness_mode: HardnessMode | None = None,
         hardness_strength: float = 0.0,
+        kernel: Kernel = "auto",
     ) -> None:
         """Bind a student to its guide.
 
@@ -42,6 +43,7 @@ class BatchLoss(nn.Module):
             temperature: τ.
             hardness_mode: See `guided_contrastive_loss`.
             hardness_strength: See `guided_contrastive_loss`.
+            kernel: See `guided_contrastive_loss`.
         """
         super().__init__()
         self.model = model
@@ -50,6 +52,7 @@ class BatchLoss(nn.Module):
         self._temperature = temperature
         self._hardness_mode = hardness_mode
         self._hardness_strength = hardness_strength
+        self._kernel: Kernel = kernel
         self.step = 0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
@@ -81,6 +84,7 @@ class BatchLoss(nn.Module):
             policy=self._policy.at_step(self.step),
             hardness_mode=self._hardness_mode,
             hardness_strength=self._hardness_strength,
+            kernel=self._kernel,
         )
         for name, value in output.metrics.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value

@@ -28,7 +28,7 @@ from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
 from gistembed.record import StepRecord
-from gistembed.terms import HardnessMode
+from gistembed.terms import HardnessMode, Kernel
 from gistembed.train.module import BatchLoss
 from gistembed.train.trainer import NOT_FINITE, PlanTrainer
 
@@ -76,6 +76,7 @@ class TrainingPlan:
         trainer: Further arguments of `SentenceTransformerTrainingArguments`, by name.
         hardness_mode: Which candidates get extra weight.
         hardness_strength: How much extra weight.
+        kernel: What makes the scores; see `guided_contrastive_loss`.
     """
 
     batches: BatchPlan
@@ -87,6 +88,7 @@ class TrainingPlan:
     trainer: Mapping[str, Any] = field(default_factory=dict)
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = 0.0
+    kernel: Kernel = "auto"
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def train_student(
         plan.temperature,
         hardness_mode=plan.hardness_mode,
         hardness_strength=plan.hardness_strength,
+        kernel=plan.kernel,
     )
     steps = _StepCallback(on_step)
     arguments = training_arguments(plan, checkpoints)
