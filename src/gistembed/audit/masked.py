@@ -104,6 +104,25 @@ class _Tally:
         self.near += _most_similar(seen, seen.kept, rows)
 
 
+def stacked(ids: BatchIds) -> tuple[BatchTexts, Int64[np.ndarray, " negatives"]]:
+    """A batch's texts as the mask wants them, and the ids of its hard negatives, row after row.
+
+    Args:
+        ids: The batch.
+    """
+    present = ids.negatives >= 0
+    documents = ids.negatives[present]
+    texts = BatchTexts(
+        rows=len(ids.anchors),
+        ids=torch.from_numpy(np.concatenate([ids.positives, ids.anchors, documents])),
+        # NumPy gives both coordinates in one array; torch warns of the gaps.
+        negative_rows=torch.from_numpy(np.ascontiguousarray(np.nonzero(present)[0])),
+        known_ids=torch.from_numpy(ids.known),
+        known_offsets=torch.from_numpy(ids.known_offsets),
+    )
+    return texts, documents
+
+
 @dataclass(frozen=True)
 class _Batch:
     """One batch as the mask sees it."""
@@ -113,16 +132,7 @@ class _Batch:
 
     @classmethod
     def of(cls, ids: BatchIds, guide: GuideVectors, policy: MaskPolicy) -> "_Batch":
-        present = ids.negatives >= 0
-        documents = ids.negatives[present]
-        texts = BatchTexts(
-            rows=len(ids.anchors),
-            ids=torch.from_numpy(np.concatenate([ids.positives, ids.anchors, documents])),
-            # NumPy gives both coordinates in one array; torch warns of the gaps.
-            negative_rows=torch.from_numpy(np.ascontiguousarray(np.nonzero(present)[0])),
-            known_ids=torch.from_numpy(ids.known),
-            known_offsets=torch.from_numpy(ids.known_offsets),
-        )
+        texts, documents = stacked(ids)
         vectors = np.concatenate(
             [
                 guide.of(ids.positives, "document"),

@@ -12,7 +12,7 @@ from gistembed.errors import UserError
 from gistembed.guide.given_files import KINDS, FileVectors, checked, open_given, reading
 from gistembed.guide.given_texts import read_keys, texts_path
 from gistembed.guide.keys import Keys
-from gistembed.guide.vectors import GuideVectors
+from gistembed.guide.vectors import GuideVectors, text_ids_by_role
 from gistembed.pairs import Pairs
 from gistembed.pairs.wording import located, quoted
 from gistembed.terms import Role
@@ -112,10 +112,7 @@ def _join(
 
     A text that has no row has -1, and one that is not needed in a role has -2.
     """
-    ids: dict[Role, Int64[np.ndarray, " _"]] = {
-        "anchor": np.unique(pairs.anchors),
-        "document": np.unique(np.concatenate([pairs.positives, pairs.negative_ids])),
-    }
+    ids = text_ids_by_role(pairs)
     needed = [
         Keys.of((pairs.texts[text_id] for text_id in own.tolist()), prompt="", task=role if by_role else "")
         for role, own in ids.items()

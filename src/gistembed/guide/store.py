@@ -60,18 +60,13 @@ class GuideStore:
             name: What to call the guide; for people, and only if the store is new.
         """
         self._root = root
-        self._name = name
+        self.name = name
         self.folder = root / identity.digest()
         self.identity = identity
         self.shards: list[Shard] = []
         self._damaged: dict[Path, str] = {}
         self._open_shards()
         self._starts = np.cumsum([0, *map(len, self.shards)])
-
-    @property
-    def name(self) -> str:
-        """What people call the guide."""
-        return self._name
 
     def summary(self) -> StoreSummary:
         """How much is there, and which files are damaged and not used."""
@@ -161,7 +156,7 @@ class GuideStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             manifest = self.folder / _MANIFEST
             if not manifest.exists():
-                content = {"name": self._name} | asdict(self.identity)
+                content = {"name": self.name} | asdict(self.identity)
                 write_whole(manifest, json.dumps(content, indent=2).encode())
             write_shard(path, self.identity, keys, blocks)
         except OSError as error:

@@ -133,17 +133,26 @@ class EncodingPlan:
         return sum(map(len, self.missing(store).values()))
 
 
+def text_ids_by_role(pairs: Pairs) -> dict[Role, Int64[np.ndarray, " _"]]:
+    """The distinct texts that a guide is asked about: anchors in one role, all other texts in the other.
+
+    Args:
+        pairs: The pairs.
+    """
+    return {
+        "anchor": np.unique(pairs.anchors),
+        "document": np.unique(np.concatenate([pairs.positives, pairs.negative_ids])),
+    }
+
+
 def plan_encoding(guide: Guide, pairs: Pairs) -> EncodingPlan:
-    """Work out what the guide has to encode: anchors in one role, positives and negatives in the other.
+    """Work out what the guide has to encode.
 
     Args:
         guide: The guide; where its roles share their vectors, a text in both is one combination.
         pairs: The pairs whose texts are needed.
     """
-    ids: dict[Role, Int64[np.ndarray, " _"]] = {
-        "anchor": np.unique(pairs.anchors),
-        "document": np.unique(np.concatenate([pairs.positives, pairs.negative_ids])),
-    }
+    ids = text_ids_by_role(pairs)
     keys: dict[Role, Keys] = {
         role: Keys.of(
             (pairs.texts[text_id] for text_id in role_ids.tolist()),
