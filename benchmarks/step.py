@@ -187,7 +187,7 @@ def _guide_vectors(pairs: Pairs) -> tuple[GuideVectors, float]:
 
 def _our_step(student: EmbeddingModel, pairs: Pairs, vectors: GuideVectors | None) -> Step:
     student = replace(student, model=copy.deepcopy(student.model))
-    loss = BatchLoss(student.model, vectors, MaskPolicy(), _TEMPERATURE)
+    loss = BatchLoss(student.model, [vectors], MaskPolicy(), _TEMPERATURE)
     optimizer = torch.optim.AdamW(student.model.parameters(), lr=2e-5, fused=True)
     collator = PairCollator(student, pairs, text_lengths(student, pairs))
 

@@ -111,8 +111,11 @@ def test_second_run_reads_the_guide_from_the_store(finished, pairs, static_folde
     second = fit(
         pairs, str(static_folder), str(bert_folder), out=tmp_path / "out", store=folder / "store", **settings
     )
-    assert first.record.guide.encoded == first.record.guide.texts
-    assert (second.record.guide.encoded, second.record.guide.texts) == (0, first.record.guide.texts)
+    assert first.record.guides[0].encoded == first.record.guides[0].texts
+    assert (second.record.guides[0].encoded, second.record.guides[0].texts) == (
+        0,
+        first.record.guides[0].texts,
+    )
     assert weights(second.model) == weights(first.model)
 
 
@@ -120,7 +123,7 @@ def test_unguided_training_needs_no_guide(pairs, static_folder, finished, tmp_pa
     """Alone it gives the very model that the comparison of a guided run gave."""
     settings = {"batch_size": 20, "epochs": 2, "temperature": 0.05, "quiet": True}
     result = fit(pairs, str(static_folder), out=tmp_path / "out", loss="infonce", **settings)
-    assert result.record.guide is None
+    assert result.record.guides == []
     assert result.record.audit is None
     assert weights(result.model) == weights(finished[1] / "out" / "unguided")
 
@@ -140,7 +143,7 @@ def test_prompts_reach_training_and_the_saved_model(pairs, bert_folder, tmp_path
         quiet=True,
     )
     assert result.record.student.prompts == prompts
-    assert result.record.guide.model.prompts == {"anchor": "query: ", "document": ""}
+    assert result.record.guides[0].model.prompts == {"anchor": "query: ", "document": ""}
     assert SentenceTransformer(str(result.model)).prompts["query"] == "search: "
 
 
@@ -246,7 +249,7 @@ def test_run_that_fails_at_the_report_can_be_finished(
         ({"steps": 3}, "with steps = 2, not 3; use the same settings, or another --out"),
         ({"temperature": 0.1}, "with temperature = 0.01, not 0.1; use the same settings, or another --out"),
         ({"data": 1}, "with another pairs; go on with the same, or choose another --out"),
-        ({"guide": 1}, "with guide = {guide!r}, not {static!r}; use the same settings, or another --out"),
+        ({"guide": 1}, "with guide = [{guide!r}], not [{static!r}]; use the same settings, or another --out"),
     ],
 )
 def test_resume_goes_on_with_the_very_same_run_only(

@@ -40,7 +40,7 @@ def test_a_run_guided_by_an_endpoint(server, pairs, tmp_path, static_folder):
         )
 
     result = run("first")
-    record = result.record.guide
+    record = result.record.guides[0]
     assert (record.model.kind, record.model.parameters) == ("endpoint", None)
     assert record.model.name == f"a/model at {server.url}"
     assert record.encoded == record.texts == len({text for texts in server.texts for text in texts}) > 0
@@ -48,7 +48,7 @@ def test_a_run_guided_by_an_endpoint(server, pairs, tmp_path, static_folder):
     assert "a/model at" in page
     assert "a/model at" in card
     sent = len(server.texts)
-    assert run("second").record.guide.encoded == 0
+    assert run("second").record.guides[0].encoded == 0
     assert len(server.texts) == sent
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path

@@ -41,14 +41,14 @@ def test_they_guide_as_the_model_does_that_made_them(pairs, vectors, tmp_path, s
     assert [step.loss for step in given.record.trainings[0].history] == [
         step.loss for step in made.record.trainings[0].history
     ]
-    record = given.record.guide
+    record = given.record.guides[0]
     assert (record.model.kind, record.model.name, record.store) == (
         "given vectors",
         str(vectors),
         str(vectors),
     )
-    assert (record.encoded, record.texts) == (0, made.record.guide.texts)
-    assert record.model.dimensions == made.record.guide.model.dimensions
+    assert (record.encoded, record.texts) == (0, made.record.guides[0].texts)
+    assert record.model.dimensions == made.record.guides[0].model.dimensions
     page, card = given.report.read_text(encoding="utf-8"), (given.model / "README.md").read_text("utf-8")
     assert "vectors.npy" in page
     assert "vectors.npy" in card
@@ -59,7 +59,7 @@ def test_what_has_no_effect_is_a_warning(pairs, vectors, tmp_path, static_folder
     warned = run(pairs, vectors, tmp_path / "given", static_folder, **settings).record.warnings
     assert [warning for warning in warned if "ignored" in warning] == [
         f"{name} is ignored, because the guide is a file of vectors"
-        for name in ("guide_max_length", "store", "guide_price")
+        for name in ("guide_max_length", "guide_price", "store")
     ]
     assert not (tmp_path / "store").exists()
     settings = {"guide_price": 1.0, "store": tmp_path / "store"}

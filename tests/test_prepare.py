@@ -142,8 +142,10 @@ def test_a_run_with_a_schedule(pairs, static_folder, tmp_path, monkeypatch):
     [
         ({"mask": {"margin": {"start": 0.2, "end": 0}}}, "margin: a schedule needs `steps`"),
         ({"mask": {"maxmasked": 3}}, "unknown setting `maxmasked`; did you mean `max_masked`?"),
-        ({"mask": {"scorer": "student"}}, "scorer: a run asks its guide; leave it out"),
-        ({"mask": {"guide_vote": "all"}}, "guide_vote: a run has one guide; leave it out"),
+        (
+            {"mask": {"guide_vote": "all"}},
+            "guide_vote: one guide has nobody to vote with; name several guides, or leave it out",
+        ),
         (
             {"mask": {"compat": "sentence-transformers"}, "compare_unguided": True},
             "compat: those numbers need a guide; train without one in a run of its own",

@@ -8,11 +8,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 
 class Console:
@@ -40,7 +43,7 @@ class Console:
 
     @contextmanager
     def stage(self, name: str, total: int, *, passing: bool = False) -> Iterator[Callable[[int], None]]:
-        """A progress bar with an estimate of the time left.
+        """A progress bar with the rate and an estimate of the time left.
 
         Args:
             name: What is being done.
@@ -51,10 +54,11 @@ class Console:
             A function that takes the number of units done since the call before.
         """
         columns = (
-            TextColumn("{task.description:<28}"),
-            BarColumn(bar_width=28),
+            # All of it fits into 80 columns, for tasks of up to 99,999 units.
+            TextColumn("{task.description:<26}"),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn("elapsed"),
+            _Rate(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -62,3 +66,12 @@ class Console:
         with Progress(*columns, console=self._console, transient=passing) as progress:
             task = progress.add_task(name, total=total)
             yield lambda done: progress.update(task, advance=done)
+
+
+class _Rate(ProgressColumn):
+    """Units done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing before two of them are done."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")

@@ -59,7 +59,7 @@ def model_record(model: Guide, lengths: Int32[np.ndarray, " texts"]) -> ModelRec
 
     Args:
         model: The model.
-        lengths: Tokens of each text in it, from `gistembed.batches.text_lengths`.
+        lengths: Tokens of each text as it reads them, nothing cut off; 0 where they are not known.
     """
     limit = model.max_length
     used = lengths[lengths > 0]

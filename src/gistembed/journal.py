@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from gistembed.describe import data_record, machine, model_record, versions
 from gistembed.errors import UserError
 from gistembed.folder import RunFolder
+from gistembed.guide import GuideWork
 from gistembed.prepare import PreparedRun
 from gistembed.record import RunRecord
 
-# Where a run writes and where vectors are kept has no influence on its result.
-_WITHOUT_INFLUENCE = ("out", "store")
+# Where a run writes, where vectors are kept and who makes them has no influence on its result.
+_WITHOUT_INFLUENCE = ("out", "store", "guide_workers")
 
 
 def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
@@ -39,8 +40,9 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         "retention pairs": retention.digest(),
         "student": run.student.identity,
     }
-    if run.guide is not None:
-        inputs["guide"] = run.guide.identity
+    for number, guide in enumerate(run.guides, 1):
+        name = "guide" if number == 1 else f"guide {number}"
+        inputs[name] = guide.guide.identity if isinstance(guide, GuideWork) else guide.identity
     if unfinished is not None:
         _check_same(run, config, inputs, unfinished)
         return unfinished.model_copy(

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -80,9 +80,58 @@ class EmbeddingModel:
         return None if limit is None or limit >= _NO_LIMIT else int(limit)
 
     @property
+    def has_branches(self) -> bool:
+        """Whether each role has a branch of its own."""
+        return has_branches(self.model)
+
+    @property
     def roles_share_vectors(self) -> bool:
         """Whether a text has the same embedding in every role."""
         return roles_share_vectors(self.model, self.prompts)
+
+    def with_settings(
+        self,
+        *,
+        option: str,
+        prompts: Mapping[Role, str] | None = None,
+        max_length: int | None = None,
+        dimensions: int | None = None,
+    ) -> "EmbeddingModel":
+        """The same weights, set to other prompts, another limit or fewer dimensions.
+
+        Args:
+            option: What the user calls this model on the command line, for messages: ``--student``.
+            prompts: Prompts by role that replace the model's own.
+            max_length: Longest input in tokens, in place of the model's own.
+            dimensions: How many of the first numbers of an embedding to keep; all by default.
+
+        Raises:
+            UserError: If the model can't be set so.
+        """
+        if max_length is not None:
+            positions = getattr(getattr(self.model[0], "config", None), "max_position_embeddings", None)
+            if positions is not None and max_length > positions:
+                raise UserError(
+                    f"{option} {self.name}: reads at most {positions} tokens; "
+                    "choose a maximum length up to that"
+                )
+            try:
+                self.model.max_seq_length = max_length
+            except AttributeError as error:
+                raise UserError(
+                    f"{option} {self.name}: reads texts of any length; leave its maximum length out"
+                ) from error
+        if dimensions is not None:
+            if dimensions > self.dimensions:
+                raise UserError(
+                    f"{option} {self.name}: its vectors have {self.dimensions} numbers; "
+                    "choose at most so many dimensions"
+                )
+            self.model.truncate_dim = dimensions
+        resolved = dict(self.prompts) | dict(prompts or {})
+        # In the model itself under the names that its users' code asks for, so that they are saved with it.
+        self.model.prompts |= {TASKS[role]: prompt for role, prompt in resolved.items()}
+        return replace(self, prompts=resolved)
 
     def embed(
         self,
@@ -101,33 +150,53 @@ class EmbeddingModel:
             UserError: If memory runs out.
         """
         result = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        for batch, vectors in self.embed_batches(texts, role, self.input_lengths(texts, role)):
+            result[batch] = vectors
+            on_progress(len(batch))
+        return result
+
+    def embed_batches(
+        self, texts: Sequence[str], role: Role, lengths: Int32[np.ndarray, " texts"] | None
+    ) -> Iterator[tuple[list[int], Float32[np.ndarray, "batch dim"]]]:
+        """Normalised embeddings of raw texts, batch by batch; inference only.
+
+        Texts of like length meet, as many as make up a number of tokens. The longest come first, so that an
+        estimate errs on the safe side and lack of memory shows at once. Which texts meet is a function of the
+        texts alone; and if the first batches are left out, the others stay what they are.
+
+        Args:
+            texts: Raw texts.
+            role: Which prompt (and which branch of an asymmetric model) to use.
+            lengths: What `input_lengths` says of these texts.
+
+        Yields:
+            Which texts, by their place, and their embeddings.
+
+        Raises:
+            UserError: If memory runs out.
+        """
         encode = self.model.encode_query if role == "anchor" else self.model.encode_document
-        for batch in self._batches(texts, self.prompts[role]):
+        for batch in self._batches(texts, lengths):
             with memory_errors(f"choose a smaller maximum length for {self.name}"):
-                result[batch] = encode(
+                vectors = encode(
                     [texts[i] for i in batch],
                     prompt=self.prompts[role],
                     batch_size=len(batch),
                     show_progress_bar=False,
                     normalize_embeddings=True,
                 )
-            on_progress(len(batch))
-        return result
+            yield batch, np.asarray(vectors, dtype=np.float32)
 
-    def _batches(self, texts: Sequence[str], prompt: str) -> Iterator[list[int]]:
-        """Texts of like length together, as many as make up a number of tokens.
-
-        The longest come first, so that an estimate errs on the safe side and lack of memory shows at once.
-        Which texts meet is a function of the texts alone.
-        """
-        lengths = self.token_lengths([prompt + text for text in texts] if prompt else texts)
+    def _batches(
+        self, texts: Sequence[str], lengths: Int32[np.ndarray, " texts"] | None
+    ) -> Iterator[list[int]]:
         if lengths is None:
             longest_first = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
             for start in range(0, len(texts), _EMBED_BLOCK):
                 yield longest_first[start : start + _EMBED_BLOCK]
             return
-        lengths = np.minimum(lengths, self.max_length or _NO_LIMIT)
         order = np.argsort(-lengths, kind="stable").tolist()
+        lengths = np.minimum(lengths, self.max_length or _NO_LIMIT)
         on_cpu = self.model.device.type == "cpu"
         tokens = _TOKENS_AT_ONCE if on_cpu else _TOKENS_AT_ONCE_ON_ACCELERATOR
         start = 0
@@ -135,6 +204,21 @@ class EmbeddingModel:
             size = min(max(tokens // max(int(lengths[order[start]]), 1), 1), _MOST_TEXTS_AT_ONCE)
             yield order[start : start + size]
             start += size
+
+    def input_lengths(
+        self, texts: Sequence[str], role: Role, on_progress: Callable[[int], None] = lambda count: None
+    ) -> Int32[np.ndarray, " texts"] | None:
+        """Tokens that the model reads for each text in a role, nothing cut off.
+
+        The prompt and the special tokens count; None for a model that pads no texts.
+
+        Args:
+            texts: Raw texts.
+            role: Which prompt to count with each text.
+            on_progress: Called with the number of texts counted since the call before.
+        """
+        prompt = self.prompts[role]
+        return self.token_lengths([prompt + text for text in texts] if prompt else texts, on_progress)
 
     def token_lengths(
         self, texts: Sequence[str], on_progress: Callable[[int], None] = lambda count: None
@@ -168,6 +252,8 @@ def load_model(
     option: str,
     prompts: Mapping[Role, str] | None = None,
     max_length: int | None = None,
+    dimensions: int | None = None,
+    device: str | None = None,
 ) -> EmbeddingModel:
     """Load a model from a folder or by its hub name: safetensors only, no remote code, float32.
 
@@ -176,6 +262,8 @@ def load_model(
         option: What the user calls this model on the command line, for messages: ``--student``.
         prompts: Prompts by role that replace the model's own.
         max_length: Longest input in tokens, in place of the model's own.
+        dimensions: How many of the first numbers of an embedding to keep; all by default.
+        device: Where it runs, as torch names it; an accelerator if there is one, by default.
 
     Raises:
         UserError: If there is no such model, or it can't be loaded.
@@ -189,28 +277,15 @@ def load_model(
         try:
             model = SentenceTransformer(
                 str(folder),
+                device=device,
                 trust_remote_code=False,
                 model_kwargs={"dtype": torch.float32, "use_safetensors": True},
             )
         # Libraries raise almost anything for a damaged folder; for the user it is all one mistake.
         except Exception as error:
             raise UserError(f"{option} {name}: can't be loaded: {_first_line(error)}") from error
-    if max_length is not None:
-        positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
-        if positions is not None and max_length > positions:
-            raise UserError(
-                f"{option} {name}: reads at most {positions} tokens; choose a maximum length up to that"
-            )
-        try:
-            model.max_seq_length = max_length
-        except AttributeError as error:
-            raise UserError(
-                f"{option} {name}: reads texts of any length; leave its maximum length out"
-            ) from error
-    resolved = role_prompts(model) | dict(prompts or {})
-    # In the model itself under the names that its users' code asks for, so that they are saved with it.
-    model.prompts |= {TASKS[role]: prompt for role, prompt in resolved.items()}
-    return EmbeddingModel(name, folder_identity(folder), model, resolved)
+    own = EmbeddingModel(name, folder_identity(folder), model, role_prompts(model))
+    return own.with_settings(option=option, prompts=prompts, max_length=max_length, dimensions=dimensions)
 
 
 @contextlib.contextmanager
@@ -314,7 +389,16 @@ def roles_share_vectors(model: "SentenceTransformer", prompts: Mapping[Role, str
         model: The model.
         prompts: What it reads before a text, by role.
     """
-    return prompts["anchor"] == prompts["document"] and type(model[0]).__name__ != "Router"
+    return prompts["anchor"] == prompts["document"] and not has_branches(model)
+
+
+def has_branches(model: "SentenceTransformer") -> bool:
+    """Whether each role has a branch of its own.
+
+    Args:
+        model: The model.
+    """
+    return type(model[0]).__name__ == "Router"
 
 
 def role_prompts(model: "SentenceTransformer") -> dict[Role, str]:

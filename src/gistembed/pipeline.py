@@ -2,11 +2,14 @@
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gistembed.audit import audit_masks
+import numpy as np
+
+from gistembed.audit import audit_masks, audited_batches
 from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
 from gistembed.describe import model_record
@@ -14,11 +17,10 @@ from gistembed.errors import UserError
 from gistembed.evaluate import ModelScores, evaluation_record, rank, score, verdict_line
 from gistembed.files import write_whole
 from gistembed.folder import RunFolder
-from gistembed.guide import GuideVectors, encode_texts
+from gistembed.guide import GuideVectors, GuideWork, do_work, embed_now, text_ids_by_role
 from gistembed.journal import Journal, first_record
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.prepare import (
-    PreparedGuide,
     PreparedRun,
     PreparedVectors,
     load_student,
@@ -55,7 +57,7 @@ class FitResult:
 def fit(
     data: "str | os.PathLike[str] | Dataset | DatasetDict",
     student: "str | os.PathLike[str]",
-    guide: "str | os.PathLike[str] | None" = None,
+    guide: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None" = None,
     *,
     out: "str | os.PathLike[str]",
     resume: bool = False,
@@ -67,7 +69,8 @@ def fit(
     Args:
         data: Pairs: a file, a folder saved by `datasets`, or a data set in memory.
         student: Model to train: a folder or a hub name.
-        guide: Model that guides; None only with ``loss="infonce"``.
+        guide: What guides, or several; None only with ``loss="infonce"``, or for a student that is its own
+            guide.
         out: Folder for the model, the report and the record; empty or new.
         resume: Go on with an unfinished run in ``out``.
         quiet: Show no progress.
@@ -117,20 +120,13 @@ def _ready(config: RunConfig, console: Console, *, resume: bool) -> tuple[RunFol
 
 def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console) -> FitResult:
     """All stages in order; each adds what it found to the journal."""
-    vectors = None
-    if run.guide is not None:
-        if isinstance(run.guide, PreparedVectors):
-            vectors = _given(run.guide, journal)
-        else:
-            vectors = _encode(run, run.guide, journal, console)
-        with journal.timed("audit"):
-            # What a scheduled margin masks at the start.
-            audit = audit_masks(run.train, vectors, run.plan.policy.at_step(0), run.plan.batches)
-        journal.add(audit=audit)
+    guides = [_vectors(run, guide, journal, console) for guide in run.guides]
+    if run.guided:
+        _audit(run, guides, journal, console)
     scores = {"base": _score(run, run.student, "base", journal, console)}
     run.student.model.cpu()
-    names: list[TrainedModel] = ["guided"] if run.guide is not None else ["unguided"]
-    if run.guide is not None and run.config.compare_unguided:
+    names: list[TrainedModel] = ["guided"] if run.guided else ["unguided"]
+    if run.guided and run.config.compare_unguided:
         names.insert(0, "unguided")
     for name in names:
         # The model that the run is about goes by the plain name; the one it is compared with by its own.
@@ -138,7 +134,7 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
         if any(training.model == name for training in journal.record.trainings):
             console.say(f"{name}: trained already")
         else:
-            _train(run, name, place, vectors, folder, journal, console)
+            _train(run, name, place, guides, folder, journal, console)
         # What is scored is what was saved, read back as its users will.
         saved = load_model(folder.model(place), option="--out")
         scores[name] = _score(run, saved, name, journal, console)
@@ -157,7 +153,21 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
     return FitResult(folder.model("model"), folder.report, verdict, journal.record)
 
 
-def _given(guide: PreparedVectors, journal: Journal) -> GuideVectors:
+def _vectors(
+    run: PreparedRun, guide: GuideWork | PreparedVectors, journal: Journal, console: Console
+) -> GuideVectors:
+    """The vectors of one guide; what it is and what it cost is added to the record."""
+    if isinstance(guide, PreparedVectors):
+        vectors, record = guide.vectors, _given_record(guide)
+    else:
+        vectors, record = _encode(run, guide, journal, console)
+    # A run that goes on has the guides before this one from this attempt, and none from those before.
+    before = journal.record.guides[: run.guides.index(guide)]
+    journal.add(guides=[*before, record])
+    return vectors
+
+
+def _given_record(guide: PreparedVectors) -> GuideRecord:
     """Vectors that were there before the run."""
     model = ModelRecord(
         name=guide.path,
@@ -168,39 +178,52 @@ def _given(guide: PreparedVectors, journal: Journal) -> GuideVectors:
         max_length=None,
         prompts={},
     )
-    record = GuideRecord(model=model, store=guide.path, texts=guide.texts, encoded=0, seconds=0.0)
-    journal.add(guide=record)
-    return guide.vectors
+    return GuideRecord(model=model, store=guide.path, texts=guide.texts, encoded=0, seconds=0.0)
 
 
-def _encode(run: PreparedRun, guide: PreparedGuide, journal: Journal, console: Console) -> GuideVectors:
+def _encode(
+    run: PreparedRun, work: GuideWork, journal: Journal, console: Console
+) -> tuple[GuideVectors, GuideRecord]:
     stage = "encode with the guide"
-    for path, reason in guide.store.summary().damaged.items():
+    if len(run.guides) > 1:
+        stage += f" {run.guides.index(work) + 1}"
+    for path, reason in work.store.summary().damaged.items():
         console.warn(
             f"{path}: not used ({reason}); its texts are encoded again; `gistembed guide compact` removes it"
         )
-    with journal.timed(stage), console.stage(stage, guide.missing) as progress:
-        vectors = encode_texts(guide.model, guide.store, guide.plan, run.train, progress)
-    journal.add(
-        guide=GuideRecord(
-            model=model_record(guide.model, guide.lengths),
-            store=str(guide.store.folder),
-            texts=guide.plan.distinct,
-            encoded=guide.missing,
-            seconds=journal.seconds(stage),
-        )
+    with journal.timed(stage):
+        vectors = do_work(work, console, workers=run.config.guide_workers)
+    record = GuideRecord(
+        model=model_record(work.guide, vectors.lengths()),
+        store=str(work.store.folder),
+        texts=work.plan.distinct,
+        encoded=len(work.missing),
+        seconds=journal.seconds(stage),
     )
-    if isinstance(guide.model, EmbeddingModel):
-        # Training needs the vectors only; an accelerator's memory is for the student.
-        guide.model.model.cpu()
-    return vectors
+    return vectors, record
+
+
+def _audit(run: PreparedRun, guides: list[GuideVectors], journal: Journal, console: Console) -> None:
+    """What the guides mask before the first step; a student that is its own guide is asked as it is then."""
+    policy, plan = run.plan.policy.at_step(0), run.plan.batches
+    with journal.timed("audit"):
+        if guides:
+            journal.add(audit=audit_masks(run.train, guides, policy, plan))
+            return
+        seen = run.train.take(np.concatenate(audited_batches(plan)))
+        with console.stage("ask the student", sum(map(len, text_ids_by_role(seen).values()))) as progress:
+            own = embed_now(run.student, seen, progress)
+        audit = audit_masks(run.train, [own], policy, plan)
+    student = journal.record.student.model_copy(update={"kind": "the student itself"})
+    itself = GuideRecord(model=student, store=None, texts=0, encoded=0, seconds=0.0)
+    journal.add(audit=audit, guides=[itself])
 
 
 def _train(
     run: PreparedRun,
     name: TrainedModel,
     place: str,
-    vectors: GuideVectors | None,
+    guides: list[GuideVectors],
     folder: RunFolder,
     journal: Journal,
     console: Console,
@@ -209,6 +232,8 @@ def _train(
     stage = f"train {name}"
     student = load_student(run.config)
     plan = run.plan
+    if name == "unguided" and run.config.guides_itself:
+        plan = replace(plan, policy=replace(plan.policy, scorer="guide"))
     with journal.timed(stage), console.stage(stage, plan.steps) as progress:
         done = 0
 
@@ -220,7 +245,7 @@ def _train(
         outcome = train_student(
             student,
             run.train,
-            vectors if name == "guided" else None,
+            guides if name == "guided" else (),
             plan,
             lengths=run.lengths,
             checkpoints=folder.checkpoints / name,

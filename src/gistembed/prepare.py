@@ -1,7 +1,7 @@
 """What a run needs before anything is written: its data, split, models and sizes, read and checked."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,24 +10,23 @@ import numpy as np
 from jaxtyping import Int32
 
 from gistembed.batches import BatchPlan, text_lengths
-from gistembed.config import RunConfig
+from gistembed.config import OF_GUIDES, RunConfig
 from gistembed.console import Console
 from gistembed.errors import UserError
 from gistembed.evaluate import FEWEST_QUERIES, RETENTION_NAME, RetrievalTask, retention_path
 from gistembed.guide import (
-    EncodingPlan,
-    EndpointGuide,
-    Guide,
-    GuideIdentity,
-    GuideStore,
+    GuideSettings,
     GuideVectors,
+    GuideWork,
+    column_identity,
+    column_vectors,
     default_store,
     given_identity,
     given_vectors,
+    is_columns,
     is_endpoint,
     is_given,
-    open_guide,
-    plan_encoding,
+    prepare_work,
 )
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
@@ -43,35 +42,11 @@ _DEFAULT_RATE = 2e-5
 
 
 @dataclass(frozen=True)
-class PreparedGuide:
-    """The guide with its store, and the texts that it will be asked about.
-
-    Attributes:
-        model: The guide.
-        store: Where its vectors are kept.
-        plan: The texts.
-        missing: How many of them this view of the store lacks.
-        lengths: Tokens of each text.
-    """
-
-    model: Guide
-    store: GuideStore
-    plan: EncodingPlan
-    missing: int
-    lengths: Int32[np.ndarray, " texts"]
-
-    @property
-    def identity(self) -> str:
-        """The guide's own."""
-        return self.model.identity
-
-
-@dataclass(frozen=True)
 class PreparedVectors:
-    """A file of vectors in the place of a guide.
+    """Vectors that are there already, in the place of a guide.
 
     Attributes:
-        path: The file.
+        path: The file, or the columns of the pairs' own source.
         identity: A digest of it.
         vectors: The vectors of all texts.
         texts: How many texts need one, a text in both roles counting once.
@@ -96,7 +71,7 @@ class PreparedRun:
         tasks: What the models are scored on, by name: ``held-out``, then ``retention``.
         student: The model before training.
         lengths: Tokens of each text as the student reads it.
-        guide: The guide; None for a run without.
+        guides: The guides; none for a run without, or for a student that is its own.
         plan: How to train.
         warnings: What the user should know.
     """
@@ -109,9 +84,14 @@ class PreparedRun:
     tasks: Mapping[DataSet, RetrievalTask]
     student: EmbeddingModel
     lengths: Int32[np.ndarray, " texts"]
-    guide: PreparedGuide | PreparedVectors | None
+    guides: tuple[GuideWork | PreparedVectors, ...]
     plan: TrainingPlan
     warnings: list[str]
+
+    @property
+    def guided(self) -> bool:
+        """Whether anything decides what is masked."""
+        return bool(self.guides) or (self.config.guides_itself and self.config.loss == "guided")
 
 
 def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
@@ -138,16 +118,16 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     sizes = _sizes(config, train)
     student = load_student(config)
     rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
-    guide: PreparedGuide | PreparedVectors | None = None
-    if config.loss == "guided":
-        assert config.guide is not None, "the configuration refuses a guided run without a guide"
-        for warning in _ignored_by_guide(config, config.guide):
-            warnings.append(warning)
-            console.warn(warning)
-        if is_given(config.guide):
-            guide = _prepare_vectors(config.guide, train)
-        else:
-            guide = _prepare_guide(config, config.guide, train, console)
+    names = config.guide or () if config.loss == "guided" else ()
+    for warning in _ignored_by_guides(config, names):
+        warnings.append(warning)
+        console.warn(warning)
+    guides = tuple(
+        _prepare_vectors(config.data, name, train)
+        if is_given(name) or is_columns(name)
+        else _prepare_guide(config, name, train)
+        for name in names
+    )
     resolved = config.model_copy(update=sizes | {"learning_rate": rate})
     plan = _training_plan(resolved, train)
     # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
@@ -166,7 +146,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         },
         student=student,
         lengths=_lengths(student, train, console),
-        guide=guide,
+        guides=guides,
         plan=plan,
         warnings=warnings,
     )
@@ -190,18 +170,18 @@ def plan_lines(run: PreparedRun) -> str:
         f"{split.dropped_pairs:,} left out because they share a text with those",
         f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
     ]
-    if isinstance(run.guide, PreparedVectors):
-        lines.append(f"guide: the vectors of {run.guide.texts:,} texts are in {run.guide.path}")
-    elif run.guide is not None:
+    for guide in run.guides:
+        if isinstance(guide, PreparedVectors):
+            lines.append(f"guide: the vectors of {guide.texts:,} texts are in {guide.path}")
+            continue
         lines.append(
-            f"guide {run.guide.model.name}: "
-            f"{run.guide.missing:,} texts to encode; "
-            f"vectors are kept in {run.guide.store.folder}"
+            f"guide {guide.guide.name}: {len(guide.missing):,} texts to encode; "
+            f"vectors are kept in {guide.store.folder}"
         )
-        endpoint = run.guide.model
-        if isinstance(endpoint, EndpointGuide):
-            estimate = run.guide.plan.estimate(endpoint, run.guide.store, run.train, run.config.guide_price)
+        if (estimate := guide.estimate(run.config.guide_price)) is not None:
             lines.append(f"to be sent: {estimate}")
+    if run.guided and not run.guides:
+        lines.append("guide: the student itself, as it is at each step")
     lines.append(
         f"{plan.steps:,} steps of {plan.batches.batch_size:,} pairs; "
         f"{negatives_per_row(run):,} negatives for each query before the mask"
@@ -289,44 +269,41 @@ def _lengths(model: EmbeddingModel, train: Pairs, console: Console) -> Int32[np.
         return text_lengths(model, train, progress)
 
 
-def _ignored_by_guide(config: RunConfig, guide: str) -> list[str]:
-    """Settings that have no effect on this kind of guide, as warnings."""
-    of_endpoints = ("guide_dimensions", "guide_requests_per_minute", "guide_price")
-    ignored: tuple[str, ...] = ()
-    if is_given(guide):
-        ignored = ("guide_prompts", "guide_max_length", "store", *of_endpoints)
-    elif not is_endpoint(guide):
-        ignored = ("guide_price",)
+def _ignored_by_guides(config: RunConfig, names: Sequence[str]) -> list[str]:
+    """Settings that have no effect on guides of these kinds, as warnings."""
     given = config.model_fields_set
-    kind = "a file of vectors" if is_given(guide) else "a model"
-    return [f"{name} is ignored, because the guide is {kind}" for name in ignored if name in given]
+    if names and all(is_given(name) or is_columns(name) for name in names):
+        kind, ignored = "a file of vectors", list(OF_GUIDES)
+        if is_columns(names[0]):
+            kind = "columns of vectors"
+    elif names and all(is_endpoint(name) for name in names):
+        kind, ignored = "an endpoint", ["guide_workers"]
+    elif names and not any(is_endpoint(name) for name in names):
+        kind, ignored = "a model", ["guide_price"]
+    else:
+        return []
+    what = f"the guide is {kind}" if len(names) == 1 else f"each guide is {kind}"
+    return [f"{name} is ignored, because {what}" for name in ignored if name in given]
 
 
-def _prepare_vectors(path: str, train: Pairs) -> PreparedVectors:
-    vectors = given_vectors(path, train)
-    return PreparedVectors(path, given_identity(path), vectors, len(train.text_ids()))
+def _prepare_vectors(data: Any, name: str, train: Pairs) -> PreparedVectors:  # noqa: ANN401
+    if is_columns(name):
+        vectors = column_vectors(data, name, train)
+        identity = column_identity(vectors)
+    else:
+        vectors, identity = given_vectors(name, train), given_identity(name)
+    return PreparedVectors(name, identity, vectors, len(train.text_ids()))
 
 
-def _prepare_guide(config: RunConfig, name: str, train: Pairs, console: Console) -> PreparedGuide:
-    model = open_guide(
+def _prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
+    settings = GuideSettings(
         name,
         prompts=config.guide_prompts,
         max_length=config.guide_max_length,
         dimensions=config.guide_dimensions,
         requests_per_minute=config.guide_requests_per_minute,
     )
-    identity = GuideIdentity(model.identity, model.max_length, model.dimensions)
-    store = GuideStore(Path(config.store or default_store()), identity, model.name)
-    plan = plan_encoding(model, train)
-    missing = plan.missing_count(store)
-    if missing:
-        store.check_writable()
-    if isinstance(model, EndpointGuide):
-        # How it splits texts into tokens is for the endpoint to know.
-        lengths = np.zeros(len(train.texts), dtype=np.int32)
-    else:
-        lengths = _lengths(model, train, console)
-    return PreparedGuide(model, store, plan, missing, lengths)
+    return prepare_work(settings, Path(config.store or default_store()), train, dtype=config.guide_dtype)
 
 
 def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
@@ -353,10 +330,10 @@ def _mask_policy(config: RunConfig, train: Pairs) -> MaskPolicy:
         policy = policy_from_settings(config.mask_settings())
     except ValueError as error:
         raise UserError(f"[mask] {error}") from error
-    if policy.scorer == "student":
-        raise UserError("[mask] scorer: a run asks its guide; leave it out")
-    if policy.guide_vote != "mean":
-        raise UserError("[mask] guide_vote: a run has one guide; leave it out")
+    if policy.guide_vote != "mean" and len(config.guide or ()) < 2:
+        raise UserError(
+            "[mask] guide_vote: one guide has nobody to vote with; name several guides, or leave it out"
+        )
     if policy.compat == "sentence-transformers" and (config.loss == "infonce" or config.compare_unguided):
         raise UserError("[mask] compat: those numbers need a guide; train without one in a run of its own")
     without = int((train.negative_offsets[1:] == train.negative_offsets[:-1]).sum())

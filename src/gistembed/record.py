@@ -82,8 +82,8 @@ class ModelRecord(Record):
     Attributes:
         name: Folder or hub name, as the user gave it.
         identity: xxh3-128 over the model's files.
-        kind: ``transformer``, ``static``, the class name of the first module, ``endpoint``
-            or ``given vectors``.
+        kind: ``transformer``, ``static``, the class name of the first module, ``endpoint``,
+            ``given vectors``, or ``the student itself`` where it is its own guide.
         parameters: Number of parameters; None where it is not known.
         dimensions: Length of an embedding.
         max_length: Longest input in tokens; None if there is no limit.
@@ -107,14 +107,14 @@ class GuideRecord(Record):
 
     Attributes:
         model: The guide as a model.
-        store: Folder of its stored vectors, or the file of given ones.
+        store: Folder of its stored vectors, or the file of given ones; None for a student that guides itself.
         texts: (prompt, text) combinations needed.
         encoded: How many of them had to be encoded in this run; the others were in the store.
         seconds: Time spent on encoding.
     """
 
     model: ModelRecord
-    store: str
+    store: str | None
     texts: int
     encoded: int
     seconds: float
@@ -305,7 +305,7 @@ class RunRecord(Record):
         eval_data: The user's own evaluation pairs, if given.
         split: How the held-out pairs were chosen.
         student: The student before training.
-        guide: The guide; None for an unguided run.
+        guides: The guides; none for an unguided run.
         audit: What the guide masks; None for an unguided run.
         trainings: The training runs, in order.
         evaluations: Held-out first, then retention.
@@ -325,7 +325,7 @@ class RunRecord(Record):
     eval_data: DataRecord | None = None
     split: SplitRecord
     student: ModelRecord
-    guide: GuideRecord | None = None
+    guides: list[GuideRecord] = []
     audit: AuditRecord | None = None
     trainings: list[TrainingRecord] = []
     evaluations: list[EvaluationRecord] = []

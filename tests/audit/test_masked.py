@@ -28,7 +28,7 @@ def guide_of(pairs, angles):
 def audit_of(rows, angles, policy=None, batch_size=None):
     pairs = pairs_of(rows)
     plan = BatchPlan(len(pairs), batch_size or len(pairs), seed=0)
-    return audit_masks(pairs, guide_of(pairs, angles), policy or MaskPolicy(), plan)
+    return audit_masks(pairs, [guide_of(pairs, angles)], policy or MaskPolicy(), plan)
 
 
 def cosine(degrees):
@@ -66,6 +66,36 @@ def test_a_batch_by_hand():
     assert (by_block["an"].guide_candidate, by_block["an"].guide_positive) == (cosine(10), cosine(40))
     assert by_block["ap"].place == "test:2"
     assert by_block["an"].place == "test:1"
+
+
+@pytest.mark.parametrize(
+    ("vote", "rates"),
+    [
+        ("any", {"ap": 2 / 6, "aa": 1 / 6, "pp": 2 / 6, "an": 2 / 6}),
+        ("all", {"ap": 0, "aa": 1 / 6, "pp": 0, "an": 1 / 6}),
+    ],
+)
+def test_two_guides_vote(vote, rates):
+    """The first masks what stands above; the second has a0-p0 60° and a1-p1 19° to beat.
+
+    It masks a0-p1 59° in ap, a0-a1 40° in aa for row 0, nothing in pp, and a0-n0 10° in an.
+    """
+    other = ANGLES | {"p0": -60, "a1": 40}
+    pairs = pairs_of(ROWS)
+    plan = BatchPlan(3, 3, seed=0)
+    guides = [guide_of(pairs, ANGLES), guide_of(pairs, other)]
+    assert audit_masks(pairs, guides, MaskPolicy(guide_vote=vote), plan).mask_rate == pytest.approx(rates)
+
+
+def test_two_guides_by_the_mean_of_their_cosines():
+    """a0-p0 is (cos 40° + cos 60°) / 2 = 0.633; a1 lies at (cos 30° + cos 40°) / 2 = 0.816 from a0."""
+    pairs = pairs_of(ROWS)
+    guides = [guide_of(pairs, ANGLES), guide_of(pairs, ANGLES | {"p0": -60, "a1": 40})]
+    record = audit_masks(pairs, guides, MaskPolicy(), BatchPlan(3, 3, seed=0))
+    masked = next(example for example in record.examples if example.block == "aa")
+    assert (masked.anchor, masked.candidate) == ("a0", "a1")
+    assert masked.guide_positive == pytest.approx(0.633, abs=2e-3)
+    assert masked.guide_candidate == pytest.approx(0.816, abs=2e-3)
 
 
 def test_the_closest_calls_stayed():
@@ -161,7 +191,7 @@ def test_of_one_larger_batch_the_first_rows_are_looked_at(monkeypatch):
     monkeypatch.setattr("gistembed.audit.masked._CHUNK_ROWS", 2)
     pairs = pairs_of([(f"a{i}", f"p{i}", []) for i in range(12)])
     guide, plan = random_guide(pairs, seed=0), BatchPlan(12, 12, seed=0)
-    record = audit_masks(pairs, guide, MaskPolicy(contrast_anchors=False, contrast_positives=False), plan)
+    record = audit_masks(pairs, [guide], MaskPolicy(contrast_anchors=False, contrast_positives=False), plan)
     rows = plan.epoch(0)[0]
     anchors, positives = (
         x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -180,10 +210,10 @@ def test_chunks_do_not_show(rows, seed, chunk_rows):
     """Whatever the rows that are scored at a time, the record is that of the batch as a whole."""
     pairs = pairs_of(rows * 2)
     guide, plan = random_guide(pairs, seed), BatchPlan(len(pairs), len(pairs), seed=0)
-    whole = audit_masks(pairs, guide, MaskPolicy(), plan)
+    whole = audit_masks(pairs, [guide], MaskPolicy(), plan)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gistembed.audit.masked._CHUNK_ROWS", chunk_rows)
-        chunked = audit_masks(pairs, guide, MaskPolicy(), plan)
+        chunked = audit_masks(pairs, [guide], MaskPolicy(), plan)
     assert chunked.mask_rate == whole.mask_rate
     assert chunked.known_rate == whole.known_rate
     assert (chunked.rows_by_masked, chunked.masked_edges) == (whole.rows_by_masked, whole.masked_edges)
@@ -214,7 +244,7 @@ def test_the_scores_held_at_a_time_are_few_however_large_the_batch(monkeypatch, 
 
     monkeypatch.setattr("gistembed.audit.masked.score_rows", watch)
     pairs = pairs_of([(f"a{i}", f"p{i}", [f"n{i}.{k}" for k in range(negatives)]) for i in range(1000)])
-    record = audit_masks(pairs, random_guide(pairs, seed=0), MaskPolicy(), BatchPlan(1000, 1000, seed=0))
+    record = audit_masks(pairs, [random_guide(pairs, seed=0)], MaskPolicy(), BatchPlan(1000, 1000, seed=0))
     assert seen_rows == rows
     assert record.rows == 1000
 
@@ -261,7 +291,7 @@ def test_mask_rates_are_those_of_the_loss(rows, seed, margin):
     guide = GuideVectors(matrix, {"anchor": every, "document": every})
     policy = MaskPolicy(margin=margin, margin_strategy="relative")
     plan = BatchPlan(len(pairs), len(pairs), seed=0)
-    record = audit_masks(pairs, guide, policy, plan)
+    record = audit_masks(pairs, [guide], policy, plan)
     metrics = loss_metrics(pairs, guide, policy, plan.epoch(0)[0])
     assert record.mask_rate == pytest.approx(
         {name.removeprefix("mask_rate/"): float(value) for name, value in metrics.items() if "/" in name}
@@ -285,7 +315,7 @@ def test_a_paraphrase_with_the_positives_own_vector_stays():
     every = np.arange(128)
     guide = GuideVectors(matrix, {"anchor": every, "document": every})
     policy = MaskPolicy(contrast_anchors=False, contrast_positives=False)
-    record = audit_masks(pairs, guide, policy, BatchPlan(64, 64, seed=0))
+    record = audit_masks(pairs, [guide], policy, BatchPlan(64, 64, seed=0))
     assert record.mask_rate == {"ap": 0}
     metrics = loss_metrics(pairs, guide, policy, np.arange(64))
     assert float(metrics["mask_rate/ap"]) == 0

@@ -231,7 +231,7 @@ def test_one_column_of_a_role_needs_no_list(tmp_path):
 
 def test_models_may_be_paths(tmp_path):
     config = run_config(LEAST | {"student": tmp_path / "s", "guide": tmp_path / "g"}, source="x")
-    assert (config.student, config.guide) == (str(tmp_path / "s"), str(tmp_path / "g"))
+    assert (config.student, config.guide) == (str(tmp_path / "s"), (str(tmp_path / "g"),))
     json.dumps(config.model_dump(mode="json"))
 
 

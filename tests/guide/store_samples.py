@@ -17,6 +17,11 @@ def vectors_of(*numbers):
     return np.array([[number, number + 0.25, -number, 1] for number in numbers], np.float16).reshape(-1, 4)
 
 
+def lengths_of(*numbers):
+    """A length that tells its text."""
+    return np.array([number + 3 for number in numbers], np.int32)
+
+
 def filled(root, *numbers, identity=IDENTITY):
     """A store after one append."""
     store = GuideStore(root, identity)

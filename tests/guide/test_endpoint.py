@@ -121,7 +121,7 @@ def test_the_answer_is_sorted_by_its_index(server):
 def test_batches_of_so_many_texts(server):
     texts = [f"text {number}" for number in range(7)]
     done = []
-    vectors = guide_of(server, batch_size=3).embed(texts, "document", done.append)
+    vectors = guide_of(server, batch_size=3, requests_at_once=1).embed(texts, "document", done.append)
     assert server.texts == [texts[:3], texts[3:6], texts[6:]]
     assert done == [3, 3, 1]
     np.testing.assert_allclose(vectors, unit_vectors(texts), atol=1e-6)
@@ -129,7 +129,7 @@ def test_batches_of_so_many_texts(server):
 
 def test_batches_of_so_many_characters(server):
     """Ten characters, two of them a prompt's for each text; a text that is longer goes alone."""
-    guide = guide_of(server, {"anchor": "", "document": "d "}, most_characters=10)
+    guide = guide_of(server, {"anchor": "", "document": "d "}, most_characters=10, requests_at_once=1)
     texts = ["abc", "abc", "a", "a" * 50, "abcd", "abcd", "", "", "", ""]
     guide.embed(texts, "document")
     assert [[text[2:] for text in request] for request in server.texts] == [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from tests.guide.store_samples import IDENTITY, keys_of, vectors_of
+from tests.guide.store_samples import IDENTITY, keys_of, lengths_of, vectors_of
 
 from gistembed.guide import GuideIdentity, Keys
 from gistembed.guide.shard import BLOCK_ROWS, DamagedError, Shard, write_shard
@@ -19,7 +19,7 @@ def written(path, *numbers, identity=IDENTITY):
     order = keys.distinct()
     vectors = vectors_of(*numbers)[order]
     blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, len(order), BLOCK_ROWS))
-    write_shard(path, identity, keys.at(order), blocks)
+    write_shard(path, identity, keys.at(order), lengths_of(*numbers)[order], blocks)
     return path
 
 
@@ -47,7 +47,8 @@ def test_keys_that_share_their_first_half_are_told_apart(tmp_path_factory, data)
     path = tmp_path_factory.mktemp("shard") / "shard.safetensors"
     identity = GuideIdentity(files="a" * 32, max_length=None, dimensions=1)
     vectors = np.arange(1, len(held) + 1, dtype=np.float16).reshape(-1, 1)
-    write_shard(path, identity, Keys(*np.array(held, np.uint64).T), [vectors])
+    lengths = np.zeros(len(held), np.int32)
+    write_shard(path, identity, Keys(*np.array(held, np.uint64).T), lengths, [vectors])
     high, low = np.array(asked, np.uint64).reshape(-1, 2).T
     expected = [held.index(pair) if pair in held else -1 for pair in asked]
     assert Shard(path, identity).find(Keys(high, low)).tolist() == expected

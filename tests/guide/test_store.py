@@ -84,7 +84,7 @@ def test_another_guide_sees_nothing(tmp_path, other):
 def test_an_unknown_dtype_is_refused(monkeypatch):
     # Users run without the shape checker of these tests, which would get in first.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match=r"^dtype: 'int4' is unknown; choose one of float16, float32$"):
+    with pytest.raises(ValueError, match=r"^dtype: 'int4' is unknown; choose one of float16, float32, int8$"):
         GuideIdentity(files="", max_length=None, dimensions=4, dtype="int4")
 
 
@@ -92,12 +92,11 @@ def test_the_manifest_names_the_guide(tmp_path):
     store = GuideStore(tmp_path, IDENTITY, "a/guide")
     store.append(keys_of(1), vectors_of(1))
     manifest = json.loads((store.folder / "guide.json").read_text())
+    assert len(manifest.pop("seal")) == 32
     assert manifest == {
         "name": "a/guide",
-        "files": "a" * 32,
-        "max_length": 128,
-        "dimensions": 4,
-        "dtype": "float16",
+        "guide": {"files": "a" * 32, "max_length": 128, "dimensions": 4, "dtype": "float16"},
+        "facts": None,
     }
     assert store.folder.name == IDENTITY.digest()
     (found,) = stores_in(tmp_path)

@@ -30,13 +30,14 @@ def guide(static_folder):
 def encoded(monkeypatch):
     """Every (prompt, text) that any model encodes, in order."""
     seen = []
-    embed = EmbeddingModel.embed
+    embed_batches = EmbeddingModel.embed_batches
 
-    def spy(self, texts, role, on_progress=lambda count: None):
-        seen.extend((self.prompts[role], text) for text in texts)
-        return embed(self, texts, role, on_progress)
+    def spy(self, texts, role, lengths):
+        for batch, vectors in embed_batches(self, texts, role, lengths):
+            seen.extend((self.prompts[role], texts[place]) for place in batch)
+            yield batch, vectors
 
-    monkeypatch.setattr(EmbeddingModel, "embed", spy)
+    monkeypatch.setattr(EmbeddingModel, "embed_batches", spy)
     return seen
 
 
@@ -62,7 +63,7 @@ def encode(root, guide, pairs, on_progress=lambda count: None):
 
 
 def missing(guide, store, pairs):
-    return plan_encoding(guide, pairs).missing_count(store)
+    return len(plan_encoding(guide, pairs).missing(store))
 
 
 def held(store, text):
@@ -75,8 +76,26 @@ def check_vectors(vectors, guide):
         np.testing.assert_allclose(vectors.of(ids, role), wanted, atol=1e-3)
 
 
+def zeros(_model, texts, _role, _lengths):
+    """In place of `EmbeddingModel.embed_batches`: nothing usable, the shortest text first."""
+    for place in sorted(range(len(texts)), key=lambda place: len(texts[place])):
+        yield [place], np.zeros((1, DIMENSIONS), np.float32)
+
+
+def interrupt_at(call):
+    """A progress function that is interrupted the n-th time that it is called."""
+    calls = []
+
+    def interrupt(_count):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
 def as_lists(missing):
-    return {role: ids.tolist() for role, ids in missing.items()}
+    return {role: ids.tolist() for role, ids in missing.ids.items()}
 
 
 def test_a_plan_by_value(tmp_path, guide, pairs):
@@ -203,15 +222,15 @@ def test_an_unusable_vector_is_found_where_its_text_first_stands(
     tmp_path, guide, pairs, monkeypatch, value, text, place
 ):
     """Text ``green`` is an anchor of the second pair, but a negative of the first."""
-    embed = EmbeddingModel.embed
+    embed_batches = EmbeddingModel.embed_batches
 
-    def damaged(self, block, role, on_progress=lambda count: None):
-        vectors = embed(self, block, role, on_progress)
-        if text in block:
-            vectors[block.index(text), slice(None) if value == 0 else 3] = value
-        return vectors
+    def damaged(self, texts, role, lengths):
+        for batch, vectors in embed_batches(self, texts, role, lengths):
+            for row in (row for row, place in enumerate(batch) if texts[place] == text):
+                vectors[row, slice(None) if value == 0 else 3] = value
+            yield batch, vectors
 
-    monkeypatch.setattr(EmbeddingModel, "embed", damaged)
+    monkeypatch.setattr(EmbeddingModel, "embed_batches", damaged)
     with pytest.raises(UserError) as caught:
         encode(tmp_path, guide, pairs)
     assert str(caught.value) == (
@@ -223,31 +242,25 @@ def test_an_unusable_vector_is_found_where_its_text_first_stands(
 
 def test_the_place_is_that_of_the_source(tmp_path, guide, pairs, monkeypatch):
     """Pairs that were taken out and put in another order still say where they came from."""
-    monkeypatch.setattr(EmbeddingModel, "embed", lambda *_: np.zeros((1, DIMENSIONS), np.float32))
-    monkeypatch.setattr("gistembed.guide.vectors._COMMIT_TEXTS", 1)
+    monkeypatch.setattr(EmbeddingModel, "embed_batches", zeros)
     with pytest.raises(UserError, match=r"^test:3: the guide .* no usable vector for the text 'Red'"):
         encode(tmp_path, guide, pairs.take(np.array([2])))
 
 
 def test_a_long_text_is_named_by_its_start(tmp_path, guide, monkeypatch):
     pairs = pairs_of([("x" * 500 + "\n", "x" * 500 + "\n", [])])
-    monkeypatch.setattr(EmbeddingModel, "embed", lambda *_: np.zeros((1, DIMENSIONS), np.float32))
+    monkeypatch.setattr(EmbeddingModel, "embed_batches", zeros)
     with pytest.raises(UserError, match=f"for the text '{'x' * 60}'; drop that row"):
         encode(tmp_path, guide, pairs)
 
 
 def test_an_interruption_keeps_what_was_committed(tmp_path, guide, monkeypatch, encoded):
-    """Blocks of two texts, the longest first; the third block never comes."""
-    monkeypatch.setattr("gistembed.guide.vectors._COMMIT_TEXTS", 2)
+    """Batches of two texts, the longest first; the third never comes, and the second was not yet due."""
+    monkeypatch.setattr("gistembed.models._EMBED_BLOCK", 2)
+    monkeypatch.setattr("gistembed.guide.encode._COMMIT_TEXTS", 3)
     pairs = pairs_of([(text, text, []) for text in TEXTS])
-
-    def interrupt_at_third(_count, calls=[]):  # noqa: B006
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        encode(tmp_path, guide, pairs, interrupt_at_third)
+        encode(tmp_path, guide, pairs, interrupt_at(2))
     store = store_of(tmp_path, guide)
     committed = {text for text in TEXTS if held(store, text)}
     assert committed == {TEXTS[4], TEXTS[1], "green", "blue"}
@@ -264,22 +277,21 @@ def test_a_refusing_disk_stops_the_encoding(tmp_path, guide, pairs):
 
 def test_what_is_encoded_after_an_interruption_has_the_same_bits(tmp_path, bert_folder, monkeypatch):
     """Texts meet the same others in a batch of the guide, whenever they are encoded."""
-    monkeypatch.setattr("gistembed.guide.vectors._COMMIT_TEXTS", 4)
+    monkeypatch.setattr("gistembed.models._TOKENS_AT_ONCE", 60)
+    monkeypatch.setattr("gistembed.guide.encode._COMMIT_TEXTS", 4)
     guide = load_model(str(bert_folder), option="--guide")
     pairs = pairs_of(
         [(f"{'long ' * (number % 7)}query {number}", f"text {number}", []) for number in range(9)]
     )
-    whole = encode(tmp_path / "whole", guide, pairs)
-    for stop in range(1, 6):
-        calls = []
-
-        def interrupt(_count, calls=calls, stop=stop):
-            calls.append(1)
-            if len(calls) == stop:
-                raise KeyboardInterrupt
-
+    done = []
+    whole = encode(tmp_path / "whole", guide, pairs, done.append)
+    assert len(done) > 5
+    assert max(done) > 2
+    for stop in range(1, len(done)):
+        root = tmp_path / str(stop)
         with pytest.raises(KeyboardInterrupt):
-            encode(tmp_path / str(stop), guide, pairs, interrupt)
-        again = encode(tmp_path / str(stop), guide, pairs)
+            encode(root, guide, pairs, interrupt_at(stop))
+        assert len(store_of(root, guide)) == sum(done[:stop])
+        again = encode(root, guide, pairs)
         for role, ids in (("anchor", pairs.anchors), ("document", pairs.positives)):
             np.testing.assert_array_equal(again.of(ids, role), whole.of(ids, role))

@@ -164,7 +164,7 @@ def test_an_empty_audit_speaks_of_the_action_too():
 
 
 def test_a_run_without_guide_says_whom_it_was_pushed_from():
-    record = run_with(mask={"negatives": "explicit"}).model_copy(update={"guide": None, "audit": None})
+    record = run_with(mask={"negatives": "explicit"}).model_copy(update={"guides": [], "audit": None})
     assert "This run had no guide, so every negative that the data names was used" in said(record)
     assert "None: every negative that the data names was used.\n" in render_card(record)
 

@@ -253,10 +253,10 @@ def test_colours_of_charts_are_defined_for_both_themes(source: str):
         ),
         ({"status": "running"}, ["Still running"]),
         ({"status": "finished", "verdict": "no held-out pairs"}, ["No verdict", "no held-out pairs"]),
-        ({"guide": rich_record().guide}, ["what it masks has not been looked at yet"]),
+        ({"guides": rich_record().guides}, ["what it masks has not been looked at yet"]),
         (
             {
-                "guide": rich_record().guide,
+                "guides": rich_record().guides,
                 "audit": rich_record().audit.model_copy(
                     update={"examples": [], "kept_examples": [], "rows_by_masked": [], "masked_edges": []}
                 ),

@@ -3,6 +3,7 @@
 from typing import get_args
 
 import pytest
+from example import rich_record
 
 from gistembed.report import figures, words
 from gistembed.terms import Block
@@ -72,3 +73,33 @@ def test_flat_names_nested_settings_with_dots():
         "empty": "{}",
         "data": "a.csv",
     }
+
+
+def guide_record(**changes):
+    guide = rich_record().guides[0]
+    kind = changes.pop("kind", guide.model.kind)
+    model = guide.model.model_copy(update={"kind": kind})
+    return guide.model_copy(
+        update={"model": model, "texts": 1200, "encoded": 1200, "seconds": 61.3} | changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "1,200 texts in 1 min 1 s"),
+        ({"encoded": 7}, "7 of 1,200 texts in 1 min 1 s; the others were stored already"),
+        ({"encoded": 0}, "none: the vectors of 1,200 texts were stored already"),
+        ({"encoded": 0, "kind": "given vectors"}, "none: the vectors of 1,200 texts were given"),
+    ],
+)
+def test_what_a_guide_had_to_encode(changes, said):
+    assert words.encoded(guide_record(**changes)) == said
+
+
+def test_guides_by_name():
+    one, itself = guide_record(), guide_record(store=None)
+    assert (words.guide_name(one), words.guide_name(itself)) == ("all-MiniLM-L6-v2", "itself")
+    assert words.guides([one]) == "a frozen guide model"
+    assert words.guides([itself]) == "itself as a guide"
+    assert words.guides([one, one]) == "a committee of 2 frozen guide models"

@@ -1,5 +1,7 @@
 """The loss as the trainer calls it: ids and micro-batches in, the pure loss of the rows out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from tests.pairs.pairs_samples import pairs_of
 
 from gistembed import MarginSchedule, MaskPolicy, guided_contrastive_loss
 from gistembed.batches import PairCollator, collate, text_lengths
-from gistembed.guide import GuideVectors
+from gistembed.guide import GuideVectors, embed_now
 from gistembed.models import load_model
 from gistembed.train.module import BatchLoss
 
@@ -87,16 +89,15 @@ def pure_loss(student, guide, rows):
 @pytest.mark.parametrize("with_guide", [True, False], ids=["guided", "unguided"])
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [4, 1], [3, 0, 1]], ids=str)
 def test_it_is_the_pure_loss_of_the_rows(student, guide, rows, with_guide):
-    guide = guide if with_guide else None
-    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
-    expected = pure_loss(student, guide, rows)
+    module = BatchLoss(student.model, [guide] if with_guide else [], POLICY, temperature=0.05)
+    expected = pure_loss(student, guide if with_guide else None, rows)
     assert module(*inputs(student, rows)).item() == pytest.approx(expected.loss.item(), rel=1e-5, abs=1e-5)
     metrics = {name: value.item() for name, value in expected.metrics.items()}
     assert module.pop_metrics() == pytest.approx(metrics)
 
 
 def test_metrics_are_means_since_they_were_last_asked_for(student, guide):
-    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    module = BatchLoss(student.model, [guide], POLICY, temperature=0.05)
     batches = [[0, 1, 2, 3, 4], [4, 1]]
     each = []
     for rows in batches:
@@ -112,7 +113,7 @@ def test_metrics_are_means_since_they_were_last_asked_for(student, guide):
 
 def test_metrics_do_not_touch_the_loss(student, guide):
     """The loss of a batch is the same the second time, and what is kept holds on to no graph."""
-    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    module = BatchLoss(student.model, [guide], POLICY, temperature=0.05)
     first, second = (module(*inputs(student, [0, 1, 2])) for _ in range(2))
     assert first == second
     assert first.requires_grad
@@ -120,14 +121,14 @@ def test_metrics_do_not_touch_the_loss(student, guide):
 
 
 def test_only_the_students_parameters_are_trained_and_saved(student, guide):
-    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    module = BatchLoss(student.model, [guide], POLICY, temperature=0.05)
     names = {f"model.{name}" for name, _ in student.model.named_parameters()}
     assert {name for name, _ in module.named_parameters()} == names
     assert {name.split(".")[0] for name in module.state_dict()} == {"model"}
 
 
 def test_every_parameter_of_the_student_learns(student, guide):
-    module = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    module = BatchLoss(student.model, [guide], POLICY, temperature=0.05)
     module.zero_grad()
     module(*inputs(student, [0, 1, 2, 3, 4])).backward()
     silent = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
@@ -137,7 +138,7 @@ def test_every_parameter_of_the_student_learns(student, guide):
 def test_a_scheduled_margin_follows_the_step(student, guide):
     """At −3 nothing is masked, at 3 everything that could be."""
     policy = MaskPolicy(margin=MarginSchedule(-3.0, 3.0, steps=10))
-    module = BatchLoss(student.model, guide, policy, temperature=0.05)
+    module = BatchLoss(student.model, [guide], policy, temperature=0.05)
     rates = []
     for step in (0, 10):
         module.step = step
@@ -146,15 +147,36 @@ def test_a_scheduled_margin_follows_the_step(student, guide):
     assert rates == [0, 1]
 
 
+def test_guides_that_agree_mask_as_each_of_them(student, guide):
+    """Three of the same: their mean is theirs, and so is every vote."""
+    batch = inputs(student, [0, 1, 2, 3, 4])
+    alone = BatchLoss(student.model, [guide], POLICY, temperature=0.05)(*batch)
+    for vote in ("mean", "majority", "any", "all"):
+        policy = replace(POLICY, guide_vote=vote)
+        together = BatchLoss(student.model, [guide] * 3, policy, temperature=0.05)(*batch)
+        assert together.item() == pytest.approx(alone.item(), rel=1e-5)
+
+
+def test_a_student_that_scores_needs_no_guide(student):
+    """Its own vectors as a guide's give the same loss."""
+    batch, policy = inputs(student, [0, 1, 2, 3, 4]), replace(POLICY, margin=0.1)
+    own = embed_now(student, PAIRS)
+    by_guide = BatchLoss(student.model, [own], policy, temperature=0.05)(*batch)
+    by_student = BatchLoss(student.model, [], replace(policy, scorer="student"), temperature=0.05)(*batch)
+    assert by_student.item() == pytest.approx(by_guide.item(), rel=1e-5)
+    unguided = BatchLoss(student.model, [], POLICY, temperature=0.05)(*batch)
+    assert by_student < unguided, "it masks nothing"
+
+
 def test_extra_weight_is_handed_on(student, guide):
     options = {"hardness_mode": "in_batch_negatives", "hardness_strength": 9.0}
-    module = BatchLoss(student.model, guide, POLICY, temperature=0.05, **options)
-    plain = BatchLoss(student.model, guide, POLICY, temperature=0.05)
+    module = BatchLoss(student.model, [guide], POLICY, temperature=0.05, **options)
+    plain = BatchLoss(student.model, [guide], POLICY, temperature=0.05)
     assert module(*inputs(student, [0, 1, 2])) > plain(*inputs(student, [0, 1, 2]))
 
 
 def test_the_kernel_is_handed_on(student, guide, monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    module = BatchLoss(student.model, guide, POLICY, temperature=0.05, kernel="triton")
+    module = BatchLoss(student.model, [guide], POLICY, temperature=0.05, kernel="triton")
     with pytest.raises(ValueError, match=r"^kernel: 'triton' can't be used: "):
         module(*inputs(student, [0, 1, 2]))

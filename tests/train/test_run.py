@@ -33,7 +33,7 @@ def train(static_folder, tmp_path):
         outcome = train_student(
             student,
             PAIRS,
-            None,
+            [],
             plan,
             lengths=text_lengths(student, PAIRS),
             checkpoints=tmp_path / "checkpoints",

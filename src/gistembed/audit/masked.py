@@ -1,6 +1,6 @@
 """Goes through the first batches of a plan with the loss's own mask and keeps what a person should see."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gistembed.batches import BatchIds, BatchPlan, batch_ids
 from gistembed.guide import GuideVectors
-from gistembed.mask import BatchMask, BatchTexts, MaskPolicy, score_rows, unit_length
+from gistembed.mask import BatchMask, BatchTexts, MaskPolicy, mean_scorer, score_rows, unit_length
 from gistembed.pairs import Pairs
 from gistembed.record import AuditRecord, MaskedExample
 from gistembed.terms import Block
@@ -23,7 +23,18 @@ _CANDIDATES_PER_CHUNK = 256
 _MASKED_EDGES = [0, 1, 4, 16, 64, 256, 1024, 4096]
 
 
-def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: BatchPlan) -> AuditRecord:
+def audited_batches(plan: BatchPlan) -> Int64[np.ndarray, "batches rows"]:
+    """The rows of the first batches that the plan will train on: enough of them to judge by.
+
+    Args:
+        plan: Which pairs meet in which batch.
+    """
+    return plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]
+
+
+def audit_masks(
+    pairs: Pairs, guides: Sequence[GuideVectors], policy: MaskPolicy, plan: BatchPlan
+) -> AuditRecord:
     """What the guide takes out of the first batches that the plan will train on.
 
     Of a batch larger than all that is looked at, only the first rows are, against all its candidates. A block
@@ -31,7 +42,8 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
 
     Args:
         pairs: The training pairs.
-        guide: The guide's vectors of all their texts.
+        guides: Vectors of their texts by each guide. Where several vote, the similarities that are shown are
+            the means of theirs.
         policy: Blocks and margins.
         plan: Which pairs meet in which batch.
     """
@@ -39,9 +51,9 @@ def audit_masks(pairs: Pairs, guide: GuideVectors, policy: MaskPolicy, plan: Bat
     blocks = policy.blocks(negatives=len(pairs.negative_ids) > 0)
     tallies = {block: _Tally() for block in blocks if policy.negatives != "explicit" or block == "an"}
     masked_per_row: list[Int64[np.ndarray, " rows"]] = []
-    batches = plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]
+    batches = audited_batches(plan)
     for rows in batches:
-        batch = _Batch.of(batch_ids(pairs, relations, rows), guide, policy)
+        batch = _Batch.of(batch_ids(pairs, relations, rows), guides, policy)
         looked_at = rows[:_ROWS]
         for chunk in batch.chunks(len(looked_at)):
             masked_per_row.append(batch.look_at(chunk, looked_at[chunk], tallies))
@@ -128,20 +140,24 @@ class _Batch:
     """One batch as the mask sees it."""
 
     mask: BatchMask
-    vectors: Float[Tensor, "texts dim"]
+    scorers: list[Float[Tensor, "texts _"]]
 
     @classmethod
-    def of(cls, ids: BatchIds, guide: GuideVectors, policy: MaskPolicy) -> "_Batch":
+    def of(cls, ids: BatchIds, guides: Sequence[GuideVectors], policy: MaskPolicy) -> "_Batch":
         texts, documents = stacked(ids)
-        vectors = np.concatenate(
-            [
-                guide.of(ids.positives, "document"),
-                guide.of(ids.anchors, "anchor"),
-                guide.of(documents, "document"),
-            ]
-        )
-        unit, _ = unit_length(torch.from_numpy(vectors.astype(np.float32)))
-        return cls(BatchMask(texts, policy), unit)
+        scorers = []
+        for guide in guides:
+            vectors = np.concatenate(
+                [
+                    guide.of(ids.positives, "document"),
+                    guide.of(ids.anchors, "anchor"),
+                    guide.of(documents, "document"),
+                ]
+            )
+            scorers.append(unit_length(torch.from_numpy(vectors.astype(np.float32)))[0])
+        if policy.guide_vote == "mean":
+            scorers = [mean_scorer(scorers)]
+        return cls(BatchMask(texts, policy), scorers)
 
     def chunks(self, rows: int) -> Iterator[slice]:
         """The first rows, so many at a time that their scores are few."""
@@ -159,9 +175,12 @@ class _Batch:
         equal text vector gives an equal number.
         """
         columns = self.mask.columns(chunk)
-        room = torch.empty(len(rows), columns.width)
-        similarities = score_rows(self.vectors, self.mask.texts, chunk, columns, room)
-        decided = self.mask.decide(chunk, columns, [similarities])
+        by_scorer = [
+            score_rows(scorer, self.mask.texts, chunk, columns, torch.empty(len(rows), columns.width))
+            for scorer in self.scorers
+        ]
+        decided = self.mask.decide(chunk, columns, by_scorer)
+        similarities = by_scorer[0] if len(by_scorer) == 1 else torch.stack(by_scorer).mean(0)
         assert decided.leaves is not None, "there is a guide"
         kept, masked = decided.keep(columns), decided.leaves > 0
         thresholds = similarities.diagonal(self.mask.own_diagonal(chunk))

@@ -13,7 +13,10 @@ def fit(
     ] = None,
     student: Annotated[str | None, typer.Option(help="Model to train: folder or hub name.")] = None,
     guide: Annotated[
-        str | None, typer.Option(help="What guides: model folder, hub name, URL#MODEL, or vectors.")
+        list[str] | None,
+        typer.Option(
+            help="What guides: model folder, hub name, URL#MODEL, or vectors; several decide together."
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder for model, report and record; empty or new.")
@@ -66,7 +69,7 @@ def fit(
     flags: dict[str, Any] = {
         "data": data,
         "student": student,
-        "guide": guide,
+        "guide": guide or None,
         "out": out,
         "columns": parse_columns(columns) if columns is not None else None,
         "eval": eval,

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 if TYPE_CHECKING:
     from gistembed.guide import GuideStore
+    from gistembed.terms import VectorDtype
 
 guide = typer.Typer(
     help="Encode texts with a guide ahead of training; look into, check, merge and export its vectors.",
@@ -33,7 +34,16 @@ def encode(
         str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
     ] = None,
     max_length: Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")] = None,
-    dimensions: Annotated[int | None, typer.Option(help="Length of a vector to ask an endpoint for.")] = None,
+    dimensions: Annotated[
+        int | None, typer.Option(help="First numbers of a vector to keep, or to ask an endpoint for (all).")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="How vectors are kept: float16, float32 or int8.")] = "float16",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that encode (one for each GPU, or one).")
+    ] = None,
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Encode on a Ray cluster; --store must be shared by its machines.")
+    ] = False,
     requests_per_minute: Annotated[
         float | None, typer.Option(help="How many requests an endpoint gets in a minute (no limit).")
     ] = None,
@@ -52,44 +62,31 @@ def encode(
     What is done when the command is interrupted stays done.
     """
     from gistembed.console import Console
-    from gistembed.guide import (
-        EndpointGuide,
-        GuideIdentity,
-        GuideStore,
-        default_store,
-        encode_texts,
-        open_guide,
-        plan_encoding,
-    )
+    from gistembed.errors import UserError
+    from gistembed.guide import GuideSettings, default_store, do_work, is_endpoint, prepare_work
     from gistembed.pairs import parse_columns, read_pairs
 
     console = Console(quiet=quiet or as_json)
     pairs = read_pairs(data, columns=parse_columns(columns) if columns is not None else None)
-    opened_guide = open_guide(
+    settings = GuideSettings(
         model, max_length=max_length, dimensions=dimensions, requests_per_minute=requests_per_minute
     )
-    identity = GuideIdentity(opened_guide.identity, opened_guide.max_length, opened_guide.dimensions)
-    opened = GuideStore(store or default_store(), identity, opened_guide.name)
-    plan = plan_encoding(opened_guide, pairs)
-    missing = plan.missing_count(opened)
-    if isinstance(opened_guide, EndpointGuide):
-        console.say(f"to be sent: {plan.estimate(opened_guide, opened, pairs, price)}")
-    if dry_run:
-        found = {"folder": str(opened.folder), "texts": plan.distinct, "missing": missing}
-        _tell(
-            found, f"{plan.distinct:,} texts, {missing:,} of them to be encoded; nothing was written", as_json
+    if is_endpoint(model) and (workers is not None or on_ray):
+        option = "--ray" if on_ray else "--workers"
+        raise UserError(
+            f"{option}: an endpoint is asked by one process, several requests at a time; leave it out"
         )
+    work = prepare_work(settings, store or default_store(), pairs, dtype=_vector_dtype(dtype))
+    texts, missing, folder = work.plan.distinct, len(work.missing), work.store.folder
+    if (estimate := work.estimate(price)) is not None:
+        console.say(f"to be sent: {estimate}")
+    if dry_run:
+        found = {"folder": str(folder), "texts": texts, "missing": missing}
+        _tell(found, f"{texts:,} texts, {missing:,} of them to be encoded; nothing was written", as_json)
         return
-    if missing:
-        opened.check_writable()
-        with console.stage("encode with the guide", missing) as progress:
-            encode_texts(opened_guide, opened, plan, pairs, progress)
-    found = {"folder": str(opened.folder), "texts": plan.distinct, "encoded": missing}
-    _tell(
-        found,
-        f"{plan.distinct:,} texts, {missing:,} of them encoded now; vectors in {opened.folder}",
-        as_json,
-    )
+    do_work(work, console, workers=workers, on_ray=on_ray)
+    found = {"folder": str(folder), "texts": texts, "encoded": missing}
+    _tell(found, f"{texts:,} texts, {missing:,} of them encoded now; vectors in {folder}", as_json)
 
 
 @guide.command()
@@ -179,6 +176,15 @@ def export(
     with console.stage("export", len(stores[0]), passing=True) as progress:
         vectors = write(stores[0], out, progress)
     _tell({"file": str(out), "vectors": vectors}, f"{vectors:,} vectors in {out}", as_json)
+
+
+def _vector_dtype(name: str) -> "VectorDtype":
+    from gistembed.errors import UserError
+    from gistembed.terms import VectorDtype
+
+    if name in get_args(VectorDtype):
+        return cast(VectorDtype, name)
+    raise UserError(f"--dtype {name}: unknown; choose one of {', '.join(get_args(VectorDtype))}")
 
 
 def _stores(root: Path | None, only: str | None) -> "list[GuideStore]":

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
-from gistembed.terms import Block, HardnessMode, Kernel, MarginStrategy, Role
+from gistembed.terms import Block, HardnessMode, Kernel, MarginStrategy, Role, VectorDtype
 
 
 def _path_as_text(value: object) -> object:
@@ -15,17 +15,32 @@ def _path_as_text(value: object) -> object:
 
 
 def _one_as_several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str | os.PathLike) else value
 
 
 ModelName = Annotated[str, BeforeValidator(_path_as_text)]
 """A model's folder or hub name; a path object becomes its text."""
+
+ModelNames = Annotated[tuple[ModelName, ...], BeforeValidator(_one_as_several), Field(min_length=1)]
+"""One guide, or several; a single one stands for itself."""
 
 ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_one_as_several)]
 """The columns of a role; a single name stands for itself."""
 
 # Settings of the mask that may stand by themselves or in the table of all of them.
 _ALSO_IN_MASK = ("margin", "margin_strategy", "contrast_anchors", "contrast_positives")
+
+OF_GUIDES = (
+    "guide_prompts",
+    "guide_max_length",
+    "guide_dimensions",
+    "guide_dtype",
+    "guide_workers",
+    "guide_requests_per_minute",
+    "guide_price",
+    "store",
+)
+"""Settings of guides that are asked, and of where their answers are kept."""
 
 # Settings in that table that only say what the guide's opinion does.
 _GUIDE_ONLY = (
@@ -52,7 +67,9 @@ class RunConfig(BaseModel):
     Attributes:
         data: Pairs: a file, a folder saved by `datasets`, or (from Python) a `Dataset` or `DatasetDict`.
         student: Model to train: a folder or a hub name.
-        guide: Model that guides: a folder or a hub name; not needed for ``loss = "infonce"``.
+        guide: What guides: a model's folder or hub name, ``URL#MODEL`` for an OpenAI-compatible endpoint, or
+            a file of vectors; several of them decide as ``guide_vote`` in ``mask`` says. None for
+            ``loss = "infonce"``, or for a student that is its own guide (``scorer = "student"`` in ``mask``).
         out: Folder for the model, the report and the record.
         columns: Columns by role, where their names don't tell: one name, or several.
         eval: Pairs to evaluate on, in place of a held-out share of ``data``; given in the same ways.
@@ -85,7 +102,10 @@ class RunConfig(BaseModel):
         guide_prompts: The same for the guide.
         student_max_length: Longest input of the student in tokens, in place of its own limit.
         guide_max_length: The same for the guide.
-        guide_dimensions: Length of a vector that an endpoint is asked for; its own by default.
+        guide_dimensions: How many of the first numbers of the guide's vectors to keep, or the length of a
+            vector that an endpoint is asked for; all by default.
+        guide_dtype: How the guide's vectors are kept.
+        guide_workers: How many processes encode with the guide; one for each GPU, or one, by default.
         guide_requests_per_minute: How many requests an endpoint gets in a minute; no limit by default.
         guide_price: What an endpoint takes for a million tokens; only for the estimate of the cost.
         trainer: Further arguments of sentence-transformers' training arguments, by their own names.
@@ -95,7 +115,7 @@ class RunConfig(BaseModel):
 
     data: Any
     student: ModelName
-    guide: ModelName | None = None
+    guide: ModelNames | None = None
     out: Path
     columns: dict[str, ColumnNames] | None = None
     eval: Any = None
@@ -125,15 +145,24 @@ class RunConfig(BaseModel):
     student_max_length: int | None = Field(default=None, ge=1)
     guide_max_length: int | None = Field(default=None, ge=1)
     guide_dimensions: int | None = Field(default=None, ge=1)
+    guide_dtype: VectorDtype = "float16"
+    guide_workers: int | None = Field(default=None, ge=1)
     guide_requests_per_minute: float | None = Field(default=None, gt=0)
     guide_price: float | None = Field(default=None, gt=0)
     trainer: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _guide_where_needed(self) -> "RunConfig":
-        if self.loss == "guided" and self.guide is None:
+        if self.loss == "guided" and self.guide is None and not self.guides_itself:
             raise ValueError("a guided run needs a guide; give --guide, or --loss infonce to train without")
+        if self.guide is not None and self.guides_itself:
+            raise ValueError('[mask] scorer = "student": the student is its own guide; leave guide out')
         return self
+
+    @property
+    def guides_itself(self) -> bool:
+        """Whether the student's own similarities decide what is masked."""
+        return self.mask.get("scorer") == "student"
 
     @model_validator(mode="after")
     def _hardness_whole(self) -> "RunConfig":
@@ -177,18 +206,14 @@ class RunConfig(BaseModel):
             warnings.append("epochs is ignored, because steps is given")
         if self.eval is not None and "holdout" in given:
             warnings.append("holdout is ignored, because eval is given")
+        if self.loss == "guided" and self.guides_itself:
+            warnings += [
+                f"{name} is ignored, because the student is its own guide"
+                for name in OF_GUIDES
+                if name in given
+            ]
         if self.loss == "infonce":
-            without_effect = (
-                "guide",
-                "margin",
-                "margin_strategy",
-                "guide_prompts",
-                "guide_max_length",
-                "guide_dimensions",
-                "guide_requests_per_minute",
-                "guide_price",
-                "store",
-            )
+            without_effect = ("guide", "margin", "margin_strategy", *OF_GUIDES)
             warnings += [
                 f'{name} is ignored, because loss is "infonce"' for name in without_effect if name in given
             ]

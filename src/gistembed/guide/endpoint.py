@@ -4,15 +4,18 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import numpy as np
 import xxhash
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int32
 
 from gistembed.errors import UserError
 from gistembed.guide.endpoint_client import EXAMPLE_URL, EndpointClient, Pace
+from gistembed.guide.manifest import GuideFacts
 from gistembed.models import ROLES
 from gistembed.terms import Role
 
@@ -61,6 +64,7 @@ class EndpointGuide:
         most_characters: Most characters in a request, prompts included; a longer text goes alone.
         timeout_seconds: How long the endpoint may stay silent.
         max_retries: How often a request is sent again when the network or the endpoint fails.
+        requests_at_once: How many requests may wait for an answer at a time.
         requests_per_minute: How many requests are sent in a minute, retries included; None for no limit.
         key_variable: The environment variable that holds the key.
     """
@@ -76,6 +80,7 @@ class EndpointGuide:
         most_characters: int = _MOST_CHARACTERS,
         timeout_seconds: float = 60.0,
         max_retries: int = 5,
+        requests_at_once: int = 4,
         requests_per_minute: float | None = None,
         key_variable: str = "OPENAI_API_KEY",
     ) -> None:
@@ -90,6 +95,7 @@ class EndpointGuide:
             most_characters: Most characters in a request, prompts included; a longer text goes alone.
             timeout_seconds: How long the endpoint may stay silent.
             max_retries: How often a request is sent again when the network or the endpoint fails.
+            requests_at_once: How many requests may wait for an answer at a time.
             requests_per_minute: How many requests may be sent in a minute, retries included.
             key_variable: The environment variable that holds the key.
 
@@ -107,6 +113,7 @@ class EndpointGuide:
             ("most_characters", most_characters, most_characters >= 1),
             ("timeout_seconds", timeout_seconds, 0 < timeout_seconds < math.inf),
             ("max_retries", max_retries, max_retries >= 0),
+            ("requests_at_once", requests_at_once, requests_at_once >= 1),
             (
                 "requests_per_minute",
                 requests_per_minute,
@@ -121,6 +128,7 @@ class EndpointGuide:
         self.most_characters = most_characters
         self.timeout_seconds = timeout_seconds
         self.max_retries = max_retries
+        self.requests_at_once = requests_at_once
         self.requests_per_minute = requests_per_minute
         self.key_variable = key_variable
         self._requested = dimensions
@@ -144,6 +152,20 @@ class EndpointGuide:
         """
         content = ["endpoint", self.base_url, self.model, self._requested]
         return xxhash.xxh3_128_hexdigest(json.dumps(content).encode())
+
+    @property
+    def facts(self) -> GuideFacts:
+        """What later runs need not ask it."""
+        return GuideFacts(self.kind, None, self.dimensions, None, dict.fromkeys(ROLES, ""), branches=False)
+
+    def know(self, facts: GuideFacts | None) -> None:
+        """Take the length of a vector from what an earlier run found.
+
+        Args:
+            facts: What it found; None if there was none.
+        """
+        if facts is not None and self._dimensions is None:
+            self._dimensions = facts.dimensions
 
     @property
     def kind(self) -> str:
@@ -217,17 +239,68 @@ class EndpointGuide:
             UserError: If the endpoint can't be reached, refuses, or answers with something else than one
                 vector of the right length for each text.
         """
-        if not texts:
-            return np.empty((0, self.dimensions), dtype=np.float32)
-        prompt, blocks = self.prompts[role], []
+        result = np.empty((len(texts), self.dimensions if not texts else 0), dtype=np.float32)
+        for batch, vectors in self.embed_batches(texts, role, None):
+            if not result.shape[1]:
+                result = np.empty((len(texts), vectors.shape[1]), dtype=np.float32)
+            result[batch] = vectors
+            on_progress(len(batch))
+        return result
+
+    def embed_batches(
+        self, texts: Sequence[str], role: Role, lengths: Int32[np.ndarray, " texts"] | None
+    ) -> Iterator[tuple[list[int], Float32[np.ndarray, "batch dim"]]]:
+        """Normalised embeddings of raw texts, request by request, in the order in which they are answered.
+
+        When a request fails, no other is sent, and those that are under way are waited for.
+
+        Args:
+            texts: Raw texts.
+            role: Which prompt to use.
+            lengths: Not used: how texts are split into tokens is for the endpoint to know.
+
+        Yields:
+            Which texts, by their place, and their embeddings.
+
+        Raises:
+            UserError: See `embed`.
+        """
+        prompt, batches = self.prompts[role], self._batches(texts, self.prompts[role])
+        under_way: dict[Future[Float64[np.ndarray, "batch dim"]], slice] = {}
+        failure: UserError | None = None
         client = self._client()
-        with client.open() as connection:
-            for batch in self._batches(texts, prompt):
-                vectors = client.ask(connection, texts[batch], prompt, self._dimensions)
-                self._dimensions = vectors.shape[1]
-                blocks.append(_normalised(vectors))
-                on_progress(len(blocks[-1]))
-        return np.concatenate(blocks)
+        with client.open() as connection, _unwaited_pool(self.requests_at_once) as pool:
+            while True:
+                # The first answer tells how long a vector is, and so it is waited for.
+                most = 1 if self._dimensions is None else self.requests_at_once
+                while failure is None and len(under_way) < most and (batch := next(batches, None)):
+                    asked = pool.submit(client.ask, connection, texts[batch], prompt, self._dimensions)
+                    under_way[asked] = batch
+                if not under_way:
+                    break
+                for answered in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    batch = under_way.pop(answered)
+                    try:
+                        vectors = answered.result()
+                    except UserError as error:
+                        failure = failure or error
+                        continue
+                    self._dimensions = vectors.shape[1]
+                    yield list(range(batch.start, batch.stop)), _normalised(vectors)
+        if failure is not None:
+            raise failure
+
+    def input_lengths(
+        self, texts: Sequence[str], role: Role, on_progress: Callable[[int], None] = lambda count: None
+    ) -> None:
+        """Tokens of each text: None, because how texts are split into tokens is for the endpoint to know.
+
+        Args:
+            texts: Raw texts.
+            role: Which prompt to count with each text.
+            on_progress: Called with the number of texts, at once.
+        """
+        on_progress(len(texts))
 
     def _batches(self, texts: Sequence[str], prompt: str) -> Iterator[slice]:
         """The texts of each request, one after another."""
@@ -253,6 +326,16 @@ class EndpointGuide:
             key_variable=self.key_variable,
             pace=self._pace,
         )
+
+
+@contextmanager
+def _unwaited_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that are not waited for when an interruption ends their work; they end by themselves."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _plain_url(url: str, key_variable: str) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +29,16 @@ class Pace:
     def __init__(self) -> None:
         """The first may be sent at once."""
         self._next_start = -math.inf
+        self._lock = threading.Lock()
 
     def wait(self, requests_per_minute: float) -> None:
         """Wait until one more request may be sent."""
-        now = time.monotonic()
-        if self._next_start > now:
-            time.sleep(self._next_start - now)
-        self._next_start = max(self._next_start, now) + 60 / requests_per_minute
+        with self._lock:
+            now = time.monotonic()
+            start = max(self._next_start, now)
+            self._next_start = start + 60 / requests_per_minute
+        if start > now:
+            time.sleep(start - now)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import xxhash
+from jaxtyping import Float32, Num
 
-VectorDtype = Literal["float16", "float32"]
+from gistembed.terms import VectorDtype
 
 # In the digest, so that a store of another layout is another folder, not a damaged one.
-_LAYOUT = 2
+_LAYOUT = 3
+_LARGEST_INT8 = 127
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,23 @@ class GuideIdentity:
     def numpy_dtype(self) -> np.dtype:
         """How a vector is stored, for numpy."""
         return np.dtype(self.dtype)
+
+    def stored(self, vectors: Float32[np.ndarray, "texts dim"]) -> Num[np.ndarray, "texts dim"]:
+        """Vectors as they are stored; of int8 ones the largest number is 127, as only directions count.
+
+        A vector that is not finite in the store's dtype becomes zeros, as int8 knows no other sign.
+
+        Args:
+            vectors: Vectors of any length.
+        """
+        if self.dtype != "int8":
+            with np.errstate(over="ignore"):
+                return vectors.astype(self.numpy_dtype)
+        largest = np.abs(vectors).max(axis=1, keepdims=True)
+        usable = np.isfinite(largest) & (largest > 0)
+        scaled = np.divide(vectors, largest, out=np.zeros_like(vectors), where=usable)
+        quantised: Num[np.ndarray, "texts dim"] = np.rint(scaled * _LARGEST_INT8).astype(np.int8)
+        return quantised
 
     def digest(self) -> str:
         """The name of this guide's folder in the store."""

@@ -1,9 +1,9 @@
 """One file of keys and vectors: written once and whole, mapped into memory, checked block by block.
 
-It is a safetensors file, so that anything can read it: keys in ascending order, and their vectors. Its
-metadata hold a checksum of the keys and one of each block of vectors, and a seal over these, the layout and
-the guide that the vectors belong to. The seal is checked when the file is opened; a checksum, before what it
-covers is used for the first time.
+It is a safetensors file, so that anything can read it: keys in ascending order, how many tokens each of their
+texts has, and their vectors. Its metadata hold a checksum of the keys and lengths and one of each block of
+vectors, and a seal over these, the layout and the guide that the vectors belong to. The seal is checked when
+the file is opened; a checksum, before what it covers is used for the first time.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from jaxtyping import Bool, Int64, Num
+from jaxtyping import Bool, Int32, Int64, Num
 
 from gistembed.files import whole_file
 from gistembed.guide.identity import GuideIdentity
@@ -26,7 +26,9 @@ BLOCK_ROWS = 1024
 """Vectors that one checksum covers."""
 
 _FORMAT = "gistembed guide shard"
-_DTYPES = {"float16": "F16", "float32": "F32"}
+_DTYPES = {"float16": "F16", "float32": "F32", "int8": "I8"}
+# Bytes before a row's vector: both halves of its key, and its length.
+_INDEX_BYTES = 8 + 8 + 4
 _CHECKSUM_DIGITS = 16
 # What is mapped as 64-bit numbers should start like one; 64 also suits everything else.
 _ALIGNMENT = 64
@@ -41,7 +43,9 @@ class Shard:
 
     Attributes:
         path: The file.
-        keys: Keys, ascending.
+        keys: Keys, ascending; check with `keys_intact` before use.
+        lengths: Tokens of each text, in the order of the keys; 0 where they are not known. Checked with
+            the keys.
         vectors: Vectors in the order of the keys; check with `intact` before use.
     """
 
@@ -71,17 +75,16 @@ class Shard:
                 raise DamagedError("its header can't be read") from error
             if header != expected[8:]:
                 raise DamagedError("it belongs to another guide, or its header is damaged")
-            row_bytes = 16 + guide.dimensions * guide.numpy_dtype.itemsize
+            row_bytes = _INDEX_BYTES + guide.dimensions * guide.numpy_dtype.itemsize
             if size != len(expected) + rows * row_bytes:
                 raise DamagedError("it is cut off or too long")
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._start = len(expected)
-        high, low = (
-            np.frombuffer(self._map, np.uint64, rows, self._start + 8 * rows * half) for half in (0, 1)
-        )
+        start = len(expected)
+        high, low = (np.frombuffer(self._map, np.uint64, rows, start + 8 * rows * half) for half in (0, 1))
         self.keys = Keys(high, low)
+        self.lengths: Int32[np.ndarray, " rows"] = np.frombuffer(self._map, np.int32, rows, start + 16 * rows)
         self.vectors: Num[np.ndarray, "rows dim"] = np.frombuffer(
-            self._map, guide.numpy_dtype, rows * guide.dimensions, self._start + 16 * rows
+            self._map, guide.numpy_dtype, rows * guide.dimensions, start + _INDEX_BYTES * rows
         ).reshape(rows, guide.dimensions)
         self._checked: Bool[np.ndarray, " blocks"] = np.zeros(-(-rows // BLOCK_ROWS), bool)
         self._sound = np.zeros_like(self._checked)
@@ -115,9 +118,9 @@ class Shard:
         return found
 
     def keys_intact(self) -> bool:
-        """Whether the keys are those that were written."""
+        """Whether the keys, and the lengths with them, are those that were written."""
         if self._keys_sound is None:
-            self._keys_sound = _keys_checksum(self.keys) == self._keys_checksum
+            self._keys_sound = _keys_checksum(self.keys, self.lengths) == self._keys_checksum
         return self._keys_sound
 
     def intact(self, places: Int64[np.ndarray, " _"]) -> Bool[np.ndarray, " _"]:
@@ -145,13 +148,20 @@ class Shard:
             self._map.madvise(mmap.MADV_DONTNEED, first, length)
 
 
-def write_shard(path: Path, guide: GuideIdentity, keys: Keys, blocks: Iterable[np.ndarray]) -> None:
+def write_shard(
+    path: Path,
+    guide: GuideIdentity,
+    keys: Keys,
+    lengths: Int32[np.ndarray, " keys"],
+    blocks: Iterable[np.ndarray],
+) -> None:
     """Commit a shard to disk; when this returns, a crash can no longer lose it.
 
     Args:
         path: The file.
         guide: The guide that the vectors belong to.
         keys: Keys, ascending and different.
+        lengths: Tokens of each text; 0 where they are not known.
         blocks: Their vectors, `BLOCK_ROWS` at a time.
 
     Raises:
@@ -159,12 +169,13 @@ def write_shard(path: Path, guide: GuideIdentity, keys: Keys, blocks: Iterable[n
     """
     places = "0" * (_CHECKSUM_DIGITS * -(-len(keys) // BLOCK_ROWS))
     checksums: list[str] = []
-    keys_checksum = _keys_checksum(keys)
+    keys_checksum = _keys_checksum(keys, lengths)
     with whole_file(path) as file:
         # The checksums are known at the end, and take the room that is left for them here.
         file.write(_header(guide, len(keys), keys_checksum, places))
         file.write(keys.high.tobytes())
         file.write(keys.low.tobytes())
+        file.write(np.ascontiguousarray(lengths, np.int32).tobytes())
         rows = 0
         for block in blocks:
             content = np.ascontiguousarray(block, guide.numpy_dtype)
@@ -176,8 +187,8 @@ def write_shard(path: Path, guide: GuideIdentity, keys: Keys, blocks: Iterable[n
         file.write(_header(guide, len(keys), keys_checksum, "".join(checksums)))
 
 
-def _keys_checksum(keys: Keys) -> str:
-    return _checksum(keys.high) + _checksum(keys.low)
+def _keys_checksum(keys: Keys, lengths: np.ndarray) -> str:
+    return _checksum(keys.high) + _checksum(keys.low) + _checksum(lengths)
 
 
 def _checksum(numbers: np.ndarray) -> str:
@@ -191,8 +202,12 @@ def _header(guide: GuideIdentity, rows: int, keys: str, vectors: str) -> bytes:
     layout: dict[str, Any] = {
         "keys_high": _tensor("U64", [rows], 0, 8 * rows),
         "keys_low": _tensor("U64", [rows], 8 * rows, 16 * rows),
+        "lengths": _tensor("I32", [rows], 16 * rows, _INDEX_BYTES * rows),
         "vectors": _tensor(
-            _DTYPES[guide.dtype], [rows, guide.dimensions], 16 * rows, rows * (16 + row_bytes)
+            _DTYPES[guide.dtype],
+            [rows, guide.dimensions],
+            _INDEX_BYTES * rows,
+            rows * (_INDEX_BYTES + row_bytes),
         ),
     }
     sealed = json.dumps([guide.digest(), metadata, layout], sort_keys=True).encode()

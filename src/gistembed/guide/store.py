@@ -4,22 +4,20 @@ Writers never touch each other's files, and readers see a shard whole or not at 
 found by searching each of them; `gistembed.guide.upkeep` merges many into one.
 """
 
-import json
 import secrets
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Num
+from jaxtyping import Int32, Int64, Num
 
 from gistembed.errors import StorageError, UserError
-from gistembed.files import can_be_written, no_space, write_whole
+from gistembed.files import can_be_written, no_space
 from gistembed.guide.identity import GuideIdentity
 from gistembed.guide.keys import Keys
+from gistembed.guide.manifest import NAME, GuideFacts, Manifest, manifests, read_manifest
 from gistembed.guide.shard import BLOCK_ROWS, SUFFIX, DamagedError, Shard, write_shard
-
-_MANIFEST = "guide.json"
 
 # Others may merge shards while we look for them.
 _MOST_LOOKS = 10
@@ -51,22 +49,42 @@ class GuideStore:
     `append`. Another view may number differently.
     """
 
-    def __init__(self, root: Path, identity: GuideIdentity, name: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        identity: GuideIdentity,
+        name: str = "",
+        facts: GuideFacts | None = None,
+        *,
+        only: Collection[Path] | None = None,
+    ) -> None:
         """Open what is there.
 
         Args:
             root: The store folder; it need not exist yet.
             identity: The guide that the vectors belong to.
             name: What to call the guide; for people, and only if the store is new.
+            facts: What the guide is by itself, for later runs that need not ask it; only if the store is new.
+            only: Files to open instead of all that are there.
         """
-        self._root = root
+        self.root = root
         self.name = name
+        self._facts = facts
+        self._only = only
         self.folder = root / identity.digest()
         self.identity = identity
         self.shards: list[Shard] = []
         self._damaged: dict[Path, str] = {}
         self._open_shards()
         self._starts = np.cumsum([0, *map(len, self.shards)])
+
+    def reopened(self, only: Collection[Path] | None = None) -> "GuideStore":
+        """The same store as it is now, not as it was when it was opened.
+
+        Args:
+            only: Files to open instead of all that are there.
+        """
+        return GuideStore(self.root, self.identity, self.name, self._facts, only=only)
 
     def summary(self) -> StoreSummary:
         """How much is there, and which files are damaged and not used."""
@@ -80,7 +98,7 @@ class GuideStore:
             UserError: If the folder, or the nearest one above it that is there, can't be written.
         """
         if not can_be_written(self.folder):
-            raise UserError(f"--store {self._root}: can't be written; choose another folder")
+            raise UserError(f"--store {self.root}: can't be written; choose another folder")
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -124,28 +142,52 @@ class GuideStore:
             result[here] = shard.vectors[places]
         return result
 
-    def append(self, keys: Keys, vectors: Num[np.ndarray, "keys dim"]) -> None:
+    def lengths(self, rows: Int64[np.ndarray, " rows"]) -> Int32[np.ndarray, " rows"]:
+        """Tokens of the texts of rows, prompts and special tokens included; 0 where they are not known.
+
+        Args:
+            rows: Rows that `find` gave.
+        """
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        result = np.zeros(len(rows), np.int32)
+        for number in np.unique(numbers).tolist():
+            here = numbers == number
+            result[here] = self.shards[number].lengths[rows[here] - self._starts[number]]
+        return result
+
+    def append(
+        self,
+        keys: Keys,
+        vectors: Num[np.ndarray, "keys dim"],
+        lengths: Int32[np.ndarray, " keys"] | None = None,
+    ) -> Path | None:
         """Commit vectors to disk; when this returns, a crash can no longer lose them.
 
         Args:
             keys: The keys; of equal ones the first counts.
-            vectors: Their vectors.
+            vectors: Their vectors, as `GuideIdentity.stored` gives them.
+            lengths: Tokens of each text as the guide reads it; None if they are not known.
+
+        Returns:
+            The file; None if there is nothing to commit.
 
         Raises:
             StorageError: If the store can't be written.
         """
         if not len(keys):
-            return
+            return None
         order = keys.distinct()
         vectors = vectors[order]
         blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, len(order), BLOCK_ROWS))
-        self.write(keys.at(order), blocks)
+        lengths = np.zeros(len(order), np.int32) if lengths is None else lengths[order]
+        return self.write(keys.at(order), lengths, blocks)
 
-    def write(self, keys: Keys, blocks: Iterator[np.ndarray]) -> Path:
+    def write(self, keys: Keys, lengths: Int32[np.ndarray, " keys"], blocks: Iterator[np.ndarray]) -> Path:
         """Commit a shard; see `write_shard`.
 
         Args:
             keys: Keys, ascending and different.
+            lengths: Tokens of each text; 0 where they are not known.
             blocks: Their vectors, block by block.
 
         Raises:
@@ -154,11 +196,9 @@ class GuideStore:
         path = self.folder / f"{secrets.token_hex(8)}{SUFFIX}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            manifest = self.folder / _MANIFEST
-            if not manifest.exists():
-                content = {"name": self.name} | asdict(self.identity)
-                write_whole(manifest, json.dumps(content, indent=2).encode())
-            write_shard(path, self.identity, keys, blocks)
+            if read_manifest(self.folder) is None:
+                Manifest(self.name, self.identity, self._facts).write(self.folder)
+            write_shard(path, self.identity, keys, lengths, blocks)
         except OSError as error:
             raise refused(self.folder, error) from error
         self._add(Shard(path, self.identity))
@@ -171,7 +211,10 @@ class GuideStore:
     def _open_shards(self) -> None:
         for _ in range(_MOST_LOOKS):
             self.shards, self._damaged, vanished = [], {}, False
-            for path in sorted(self.folder.glob(f"[!.]*{SUFFIX}")):
+            there = self.folder.glob(f"[!.]*{SUFFIX}") if self._only is None else self._only
+            paths = sorted(there)
+            _allow_open_files(len(paths))
+            for path in paths:
                 try:
                     self.shards.append(Shard(path, self.identity))
                 except FileNotFoundError:
@@ -183,6 +226,17 @@ class GuideStore:
                     self._damaged[path] = error.strerror or "" if isinstance(error, OSError) else str(error)
             if not vanished:
                 return
+
+
+def _allow_open_files(more: int) -> None:
+    """Raise this process's limit of open files where that many more could break it: a mapped file counts."""
+    import resource
+
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now != resource.RLIM_INFINITY and 2 * more > now:
+        wanted = now + 2 * more
+        wanted = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def default_store() -> Path:
@@ -201,16 +255,7 @@ def stores_in(root: Path) -> list[GuideStore]:
     Raises:
         UserError: If the folder holds none.
     """
-    stores = []
-    for manifest in sorted(root.glob(f"*/{_MANIFEST}")):
-        try:
-            content = json.loads(manifest.read_bytes())
-            name = content.pop("name")
-            identity = GuideIdentity(**content)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-        if identity.digest() == manifest.parent.name:
-            stores.append(GuideStore(root, identity, name))
+    stores = [GuideStore(root, found.guide, found.name, found.facts) for found in manifests(root)]
     if not stores:
         raise UserError(f"--store {root}: holds no guide's vectors; `gistembed guide encode` makes some")
     return stores
@@ -218,7 +263,7 @@ def stores_in(root: Path) -> list[GuideStore]:
 
 def is_unfinished(path: Path) -> bool:
     """Whether a file in a store is one that is being written, or was when its writer died."""
-    return path.name.startswith(".") and (f"{SUFFIX}." in path.name or f"{_MANIFEST}." in path.name)
+    return path.name.startswith(".") and (f"{SUFFIX}." in path.name or f"{NAME}." in path.name)
 
 
 def refused(folder: Path, error: OSError) -> StorageError:

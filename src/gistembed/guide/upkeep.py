@@ -90,15 +90,14 @@ def compact(store: GuideStore, on_progress: Callable[[int], None] = lambda count
         StorageError: If the disk refuses; everything is as it was then.
     """
     with _alone(store.folder):
-        # As it is now, not as it was when it was opened.
-        store = GuideStore(store.folder.parent, store.identity, store.name)
+        store = store.reopened()
         before = store.summary()
         old = [shard.path for shard in store.shards]
         unusable = list(before.damaged)
-        rows, keys = _sound_rows(store)
+        rows, keys = sound_rows(store)
         merged = None
         if len(rows) and (len(old) > 1 or len(rows) < len(store)):
-            merged = store.write(keys, _blocks(store, rows, on_progress))
+            merged = write_merged(store, rows, keys, on_progress)
         try:
             if merged is not None or not len(rows):
                 for path in [*old, *unusable]:
@@ -112,7 +111,7 @@ def compact(store: GuideStore, on_progress: Callable[[int], None] = lambda count
             flush_folder(store.folder)
         except OSError as error:
             raise refused(store.folder, error) from error
-    after = GuideStore(store.folder.parent, store.identity).summary()
+    after = store.reopened().summary()
     return Compaction(after.vectors, len(old) + len(unusable), after.shards, before.bytes - after.bytes)
 
 
@@ -136,13 +135,37 @@ def export(store: GuideStore, path: Path, on_progress: Callable[[int], None] = l
     writers = {".parquet": _write_parquet, ".npy": _write_arrays}
     if path.suffix not in writers:
         raise UserError(f"{path}: vectors are exported as {' or '.join(writers)}; choose such a name")
-    rows, keys = _sound_rows(store)
+    rows, keys = sound_rows(store)
     writers[path.suffix](store, path, rows, keys, on_progress)
     return len(rows)
 
 
-def _sound_rows(store: GuideStore) -> tuple[Int64[np.ndarray, " rows"], Keys]:
-    """Rows that can be used, each key once, in the order of the keys."""
+def write_merged(
+    store: GuideStore,
+    rows: Int64[np.ndarray, " rows"],
+    keys: Keys,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> Path:
+    """Commit some rows once more, as one file.
+
+    Args:
+        store: The store.
+        rows: Rows, as `sound_rows` gives them.
+        keys: Their keys.
+        on_progress: Called with the number of vectors written since the call before.
+
+    Raises:
+        StorageError: If the disk refuses.
+    """
+    return store.write(keys, store.lengths(rows), _blocks(store, rows, on_progress))
+
+
+def sound_rows(store: GuideStore) -> tuple[Int64[np.ndarray, " rows"], Keys]:
+    """Rows that can be used, each key once, in the order of the keys, and these keys.
+
+    Args:
+        store: The store.
+    """
     if not store.shards:
         empty = np.empty(0, np.uint64)
         return np.empty(0, np.int64), Keys(empty, empty)

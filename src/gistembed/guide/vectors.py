@@ -1,21 +1,22 @@
 """From pairs to guide vectors: what the store lacks is encoded, then everything is looked up by id."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64, Num
+from jaxtyping import Float32, Int32, Int64, Num
 
 from gistembed.errors import UserError
+from gistembed.guide.encode import TextRun, UnusableVectorError, encode_run
 from gistembed.guide.endpoint import EndpointGuide, Estimate
 from gistembed.guide.keys import Keys
 from gistembed.guide.opening import Guide
 from gistembed.guide.store import GuideStore
-from gistembed.models import TASKS
+from gistembed.guide.writer import StoreWriter
+from gistembed.models import TASKS, EmbeddingModel
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
-
-_COMMIT_TEXTS = 2048
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,13 @@ class GuideVectors:
     def dimensions(self) -> int:
         """Length of a vector."""
         return int(self.source[np.empty(0, np.int64)].shape[1])
+
+    def lengths(self) -> Int32[np.ndarray, " vectors"]:
+        """Tokens of each text as the guide read it in each role; 0 where they are not known."""
+        rows = np.unique(np.concatenate([own[own >= 0] for own in self.rows.values()]))
+        if isinstance(self.source, StoredVectors):
+            return self.source.store.lengths(rows)
+        return np.zeros(len(rows), np.int32)
 
     def of(self, ids: Int64[np.ndarray, "*shape"], role: Role) -> Num[np.ndarray, "*shape dim"]:
         """Vectors of texts in a role; an id of -1 gives zeros.
@@ -84,8 +92,8 @@ class EncodingPlan:
     keys: Mapping[Role, Keys]
     distinct: int
 
-    def missing(self, store: GuideStore) -> dict[Role, Int64[np.ndarray, " _"]]:
-        """The texts that would have to be encoded in each role, because the store lacks them.
+    def missing(self, store: GuideStore) -> "MissingTexts":
+        """The texts that have to be encoded in each role, because the store lacks them.
 
         A text whose roles share their vector is there once.
 
@@ -95,27 +103,40 @@ class EncodingPlan:
         absent = {role: np.flatnonzero(store.find(keys) < 0) for role, keys in self.keys.items()}
         every = Keys.joined([self.keys[role].at(places) for role, places in absent.items()])
         first = np.sort(every.distinct())
-        missing, start = {}, 0
+        missing: dict[Role, Int64[np.ndarray, " _"]] = {}
+        start = 0
         for role, places in absent.items():
             here = first[(first >= start) & (first < start + len(places))] - start
             missing[role] = self.ids[role][places[here]]
             start += len(places)
-        return missing
+        return MissingTexts(missing)
 
-    def estimate(
-        self, guide: EndpointGuide, store: GuideStore, pairs: Pairs, price: float | None
-    ) -> Estimate:
-        """What it would take to encode what is missing by an endpoint; nothing is sent.
+
+@dataclass(frozen=True)
+class MissingTexts:
+    """The texts that a store lacks.
+
+    Attributes:
+        ids: Their ids, by the role in which they are to be encoded.
+    """
+
+    ids: Mapping[Role, Int64[np.ndarray, " _"]]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.ids.values()))
+
+    def estimate(self, guide: EndpointGuide, pairs: Pairs, price: float | None) -> Estimate:
+        """What it would take to encode all of it by an endpoint; nothing is sent.
 
         Args:
             guide: The endpoint.
-            store: The store.
             pairs: The pairs whose texts are needed.
             price: What the endpoint takes for a million tokens.
         """
         parts = [
             guide.estimate([pairs.texts[text_id] for text_id in ids.tolist()], price, role)
-            for role, ids in self.missing(store).items()
+            for role, ids in self.ids.items()
         ]
         return Estimate(
             texts=sum(part.texts for part in parts),
@@ -123,14 +144,6 @@ class EncodingPlan:
             tokens=sum(part.tokens for part in parts),
             cost=None if price is None else sum(part.cost or 0.0 for part in parts),
         )
-
-    def missing_count(self, store: GuideStore) -> int:
-        """How many texts would have to be encoded.
-
-        Args:
-            store: The store.
-        """
-        return sum(map(len, self.missing(store).values()))
 
 
 def text_ids_by_role(pairs: Pairs) -> dict[Role, Int64[np.ndarray, " _"]]:
@@ -171,7 +184,7 @@ def encode_texts(
     pairs: Pairs,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> GuideVectors:
-    """Encode what the store lacks, commit it block by block, and return the vectors of all texts.
+    """Encode what the store lacks, and return the vectors of all texts.
 
     Args:
         guide: The guide; it reads the raw texts with its own prompt for each role.
@@ -183,25 +196,101 @@ def encode_texts(
     Raises:
         UserError: If the guide gives a vector that is zero or not finite, or the store can't be written.
     """
-    texts = pairs.texts
-    for role, missing in plan.missing(store).items():
-        todo = sorted(missing.tolist(), key=lambda text_id: -len(texts[text_id]))
-        for start in range(0, len(todo), _COMMIT_TEXTS):
-            block = todo[start : start + _COMMIT_TEXTS]
-            encoded = guide.embed([texts[text_id] for text_id in block], role, on_progress)
-            vectors = encoded.astype(store.identity.numpy_dtype)
-            usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
-            if not usable.all():
-                text_id = block[int(np.argmin(usable))]
-                raise UserError(
-                    f"{_first_place(pairs, text_id)}: the guide {guide.name} gives no usable vector for the "
-                    f"text {texts[text_id][:60]!r}; drop that row or choose another guide"
-                )
-            keys = plan.keys[role].at(np.searchsorted(plan.ids[role], block))
-            store.append(keys, vectors)
-    rows = {}
+    writer = StoreWriter(store)
+    with naming_the_row(pairs):
+        for run in longest_first(guide, plan, plan.missing(store), pairs):
+            encode_run(guide, writer, run, on_progress)
+    return look_up(store, plan, pairs)
+
+
+def longest_first(
+    guide: Guide,
+    plan: EncodingPlan,
+    missing: MissingTexts,
+    pairs: Pairs,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> list[TextRun]:
+    """The texts to encode, role by role, the longest first.
+
+    Args:
+        guide: The guide, which counts their tokens.
+        plan: What `plan_encoding` says of this guide and these pairs.
+        missing: What is to be encoded.
+        pairs: The pairs whose texts are encoded.
+        on_progress: Called with the number of texts counted since the call before.
+    """
+    runs = []
+    for role, ids in missing.ids.items():
+        if not len(ids):
+            continue
+        texts = [pairs.texts[text_id] for text_id in ids.tolist()]
+        lengths = guide.input_lengths(texts, role, on_progress)
+        size = np.array([len(text) for text in texts]) if lengths is None else lengths
+        order = np.argsort(-size, kind="stable")
+        runs.append(
+            TextRun(
+                role,
+                [texts[place] for place in order.tolist()],
+                plan.keys[role].at(np.searchsorted(plan.ids[role], ids[order])),
+                None if lengths is None else lengths[order],
+            )
+        )
+    return runs
+
+
+def embed_now(
+    model: EmbeddingModel, pairs: Pairs, on_progress: Callable[[int], None] = lambda count: None
+) -> GuideVectors:
+    """The vectors that a model gives now, held in memory: of a student that changes, none are kept.
+
+    Args:
+        model: The model.
+        pairs: The pairs whose texts are embedded.
+        on_progress: Called with the number of texts embedded since the call before.
+    """
+    blocks: list[Float32[np.ndarray, "texts dim"]] = []
+    rows: dict[Role, Int64[np.ndarray, " texts"]] = {}
+    start = 0
+    for role, ids in text_ids_by_role(pairs).items():
+        blocks.append(model.embed([pairs.texts[text_id] for text_id in ids.tolist()], role, on_progress))
+        rows[role] = np.full(len(pairs.texts), -1, dtype=np.int64)
+        rows[role][ids] = np.arange(start, start + len(ids))
+        start += len(ids)
+    return GuideVectors(np.concatenate(blocks), rows)
+
+
+@contextmanager
+def naming_the_row(pairs: Pairs) -> Iterator[None]:
+    """Say of a text without a usable vector where it stands.
+
+    Args:
+        pairs: The pairs that hold it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        UserError: If the guide gave no usable vector for a text.
+    """
+    try:
+        yield
+    except UnusableVectorError as error:
+        text_id = pairs.texts.id_of(error.text)
+        raise UserError(f"{_first_place(pairs, text_id)}: {error.problem}") from error
+
+
+def look_up(store: GuideStore, plan: EncodingPlan, pairs: Pairs) -> GuideVectors:
+    """The vectors of all texts, from a store that has them.
+
+    Args:
+        store: The store; it is looked at as it is now.
+        plan: What `plan_encoding` says of its guide and these pairs.
+        pairs: The pairs whose texts are looked up.
+    """
+    store = store.reopened()
+    rows: dict[Role, Int64[np.ndarray, " texts"]] = {}
     for role, keys in plan.keys.items():
-        rows[role] = np.full(len(texts), -1, dtype=np.int64)
+        rows[role] = np.full(len(pairs.texts), -1, dtype=np.int64)
         rows[role][plan.ids[role]] = store.find(keys)
     return GuideVectors(StoredVectors(store), rows)
 

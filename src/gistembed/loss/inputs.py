@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gistembed.mask import BatchTexts, MaskPolicy, inverse_lengths, unit_length
+from gistembed.mask import BatchTexts, MaskPolicy, inverse_lengths, mean_scorer, unit_length
 
 GuideTensors = Tensor | Sequence[Tensor] | None
 
@@ -194,8 +194,7 @@ def guide_vectors(
 ) -> tuple[Float[Tensor, "texts _"], ...]:
     """Normalised vectors of all texts, stacked, by guide; none at all without a guide.
 
-    Several guides whose similarities are averaged become one: the dot product of unit vectors put one
-    after another, by the root of their number, is the mean of their cosines.
+    Several guides whose similarities are averaged become one; see `mean_scorer`.
 
     Raises:
         ValueError: If guide tensors are not given together, don't fit, or hold a vector that is zero or not
@@ -224,7 +223,7 @@ def guide_vectors(
         for number in range(count)
     ]
     if policy.guide_vote == "mean" and count > 1:
-        return (torch.cat(guides, dim=1) / math.sqrt(count),)
+        return (mean_scorer(guides),)
     return tuple(guides)
 
 

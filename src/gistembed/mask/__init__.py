@@ -1,6 +1,14 @@
 """Which candidates stay in a row's softmax: guide similarities, text ids and a policy in, a mask out."""
 
-from gistembed.mask.columns import BatchTexts, Columns, inverse_lengths, rows_of, score_rows, unit_length
+from gistembed.mask.columns import (
+    BatchTexts,
+    Columns,
+    inverse_lengths,
+    mean_scorer,
+    rows_of,
+    score_rows,
+    unit_length,
+)
 from gistembed.mask.decide import BatchMask, ChunkMask
 from gistembed.mask.margin import Margin, MarginSchedule
 from gistembed.mask.own import Positions
@@ -21,6 +29,7 @@ __all__ = [
     "Positions",
     "Side",
     "inverse_lengths",
+    "mean_scorer",
     "policy_from_settings",
     "rows_of",
     "score_rows",

@@ -1,6 +1,7 @@
 """The texts of a batch in one stack, the candidates that a chunk of rows meets, and their similarities."""
 
-from collections.abc import Container
+import math
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,6 +121,17 @@ def unit_length(
     """
     norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     return vectors * inverse_lengths(norms), norms
+
+
+def mean_scorer(scorers: Sequence[Float[Tensor, "texts _"]]) -> Float[Tensor, "texts _"]:
+    """Unit vectors whose dot products are the means of the cosines of several scorers.
+
+    They are the scorers' own, put one after another, by the root of their number.
+
+    Args:
+        scorers: Unit vectors of the same texts by each of them; of whatever lengths.
+    """
+    return torch.cat(tuple(scorers), dim=1) / math.sqrt(len(scorers)) if len(scorers) > 1 else scorers[0]
 
 
 def inverse_lengths(norms: Float[Tensor, "texts 1"]) -> Float[Tensor, "texts 1"]:

@@ -77,8 +77,12 @@ def resolve_columns(
     return columns
 
 
-def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
+def parse_columns(text: str, usage: str = USAGE) -> dict[str, tuple[str, ...]]:
     """Columns by role, from the command line: ``anchor=q,positive=a,negative=n1,negative=n2``.
+
+    Args:
+        text: What the user wrote.
+        usage: How it is written: the option, and its value.
 
     Raises:
         UserError: If the text isn't of that form.
@@ -87,9 +91,9 @@ def parse_columns(text: str) -> dict[str, tuple[str, ...]]:
     for item in text.split(","):
         role, equals, name = (part.strip() for part in item.partition("="))
         if not (role and equals and name):
-            raise UserError(f"--columns: {quoted(item)} is not of the form ROLE=NAME; write {USAGE}.")
+            raise UserError(f"{_option(usage)}: {quoted(item)} is not of the form ROLE=NAME; write {usage}.")
         columns[role] = (*columns.get(role, ()), name)
-    _check_roles(columns)
+    _check_roles(columns, usage)
     return columns
 
 
@@ -140,21 +144,26 @@ def _inventory(names: Sequence[str]) -> str:
     return f"The columns are {listed(names)}" if names else "There are no columns"
 
 
-def _check_roles(override: Mapping[str, Sequence[str]]) -> None:
+def _check_roles(override: Mapping[str, Sequence[str]], usage: str = USAGE) -> None:
     for role in override:
         if role not in ROLES:
-            raise UserError(f"--columns: {quoted(role)} is not a role; write {USAGE}.")
+            raise UserError(f"{_option(usage)}: {quoted(role)} is not a role; write {usage}.")
     for role in ("anchor", "positive"):
         if not override.get(role):
-            raise UserError(f"--columns: no column is named as the {role}; write {USAGE}.")
+            raise UserError(f"{_option(usage)}: no column is named as the {role}; write {usage}.")
     if len(override["anchor"]) > 1:
         raise UserError(
-            f"--columns: the anchor is one column, not {listed(override['anchor'])}; write {USAGE}."
+            f"{_option(usage)}: the anchor is one column, not {listed(override['anchor'])}; write {usage}."
         )
     named = [name for names in override.values() for name in names]
     for name in named:
         if named.count(name) > 1:
-            raise UserError(f"--columns: column {quoted(name)} is named twice; write {USAGE}.")
+            raise UserError(f"{_option(usage)}: column {quoted(name)} is named twice; write {usage}.")
+
+
+def _option(usage: str) -> str:
+    """The option that a usage is of."""
+    return usage.partition(" ")[0]
 
 
 def _named_columns(names: Sequence[str], source: str, override: Mapping[str, Sequence[str]]) -> Columns:

@@ -26,6 +26,14 @@ class Texts:
             self._texts.append(text)
         return text_id
 
+    def id_of(self, text: str) -> int:
+        """The id of a text.
+
+        Raises:
+            KeyError: If it isn't here.
+        """
+        return self._ids[text]
+
     def __getitem__(self, text_id: SupportsIndex) -> str:
         """The text with this id; -1, which pads elsewhere, is no id."""
         if index(text_id) < 0:

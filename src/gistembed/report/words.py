@@ -1,12 +1,12 @@
 """How the report and the card say numbers and terms: sensible digits, and plain words for jargon."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from gistembed.record import Interval, ModelRecord
+from gistembed.record import GuideRecord, Interval, ModelRecord
 
 MODELS = {
     "base": "before training",
@@ -128,3 +128,29 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
 def short_name(model: ModelRecord) -> str:
     """The last part of a model's folder or hub name."""
     return model.name.replace("\\", "/").rstrip("/").rpartition("/")[2] or model.name
+
+
+def guide_name(guide: GuideRecord) -> str:
+    """What to call a guide in a line about its student."""
+    return "itself" if guide.store is None else short_name(guide.model)
+
+
+def guides(records: Sequence[GuideRecord]) -> str:
+    """One or several guides as what they are together, to be followed by "that"."""
+    if len(records) > 1:
+        return f"a committee of {len(records)} frozen guide models"
+    return "itself as a guide" if records[0].store is None else "a frozen guide model"
+
+
+def encoded(guide: GuideRecord) -> str:
+    """How many texts a run had its guide encode."""
+    if guide.model.kind == "given vectors":
+        return f"none: the vectors of {plural(guide.texts, 'text')} were given"
+    if not guide.encoded:
+        return f"none: the vectors of {plural(guide.texts, 'text')} were stored already"
+    time = duration(guide.seconds)
+    if guide.encoded == guide.texts:
+        return f"{plural(guide.texts, 'text')} in {time}"
+    return (
+        f"{count(guide.encoded)} of {plural(guide.texts, 'text')} in {time}; the others were stored already"
+    )

@@ -1,5 +1,6 @@
 """The pure loss as the module that sentence-transformers' Trainer calls."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class BatchLoss(nn.Module):
     def __init__(
         self,
         model: nn.Module,
-        guide: GuideVectors | None,
+        guides: Sequence[GuideVectors],
         policy: MaskPolicy,
         temperature: float,
         *,
@@ -38,7 +39,8 @@ class BatchLoss(nn.Module):
 
         Args:
             model: The student; the trainer replaces it by its wrapped form.
-            guide: Vectors of all texts; None for plain InfoNCE over the same blocks.
+            guides: Vectors of all texts by each guide; none for plain InfoNCE over the same blocks, or where
+                the policy lets the student score.
             policy: Blocks and rules of the mask.
             temperature: τ.
             hardness_mode: See `guided_contrastive_loss`.
@@ -47,7 +49,7 @@ class BatchLoss(nn.Module):
         """
         super().__init__()
         self.model = model
-        self._guide = guide
+        self._guides = tuple(guides)
         self._policy = policy
         self._temperature = temperature
         self._hardness_mode = hardness_mode
@@ -97,8 +99,9 @@ class BatchLoss(nn.Module):
         self._sums, self._batches = {}, 0
         return means
 
-    def _guide_vectors(self, ids: Tensor, role: Role) -> Float[Tensor, "*shape guide_dim"] | None:
-        if self._guide is None:
+    def _guide_vectors(self, ids: Tensor, role: Role) -> list[Tensor] | None:
+        if not self._guides:
             return None
-        vectors = self._guide.of(ids.cpu().numpy(), role).astype(np.float32)
-        return torch.from_numpy(vectors).to(ids.device)
+        places = ids.cpu().numpy()
+        vectors = [guide.of(places, role).astype(np.float32) for guide in self._guides]
+        return [torch.from_numpy(values).to(ids.device) for values in vectors]

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -113,7 +113,7 @@ class TrainingOutcome:
 def train_student(
     student: EmbeddingModel,
     pairs: Pairs,
-    guide: GuideVectors | None,
+    guides: Sequence[GuideVectors],
     plan: TrainingPlan,
     *,
     lengths: Int32[np.ndarray, " texts"],
@@ -128,7 +128,8 @@ def train_student(
     Args:
         student: The model to train.
         pairs: The training pairs.
-        guide: Vectors of all their texts; None trains without a guide.
+        guides: Vectors of all their texts by each guide; none to train without one, or where the plan's
+            policy lets the student score.
         plan: How to train.
         lengths: Tokens of each text, from `gistembed.batches.text_lengths`.
         checkpoints: Folder for checkpoints; one is written every five minutes and on interruption.
@@ -144,7 +145,7 @@ def train_student(
     """
     loss = BatchLoss(
         student.model,
-        guide,
+        guides,
         plan.policy,
         plan.temperature,
         hardness_mode=plan.hardness_mode,

@@ -1,0 +1,138 @@
+"""What a guide has to do for some pairs: found out before anything is written, and done here or elsewhere."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gistembed.console import Console
+from gistembed.guide.encode import encode_run
+from gistembed.guide.endpoint import EndpointGuide, Estimate
+from gistembed.guide.identity import GuideIdentity
+from gistembed.guide.model import ModelGuide
+from gistembed.guide.on_ray import encode_on_ray
+from gistembed.guide.opening import GuideSettings, open_guide
+from gistembed.guide.store import GuideStore
+from gistembed.guide.vectors import (
+    EncodingPlan,
+    GuideVectors,
+    MissingTexts,
+    longest_first,
+    look_up,
+    naming_the_row,
+    plan_encoding,
+)
+from gistembed.guide.workers import WorkerSettings, encode_in_processes
+from gistembed.guide.writer import StoreWriter
+from gistembed.pairs import Pairs
+from gistembed.terms import VectorDtype
+
+
+@dataclass(frozen=True)
+class GuideWork:
+    """A guide, its store, and what it has to encode of some pairs.
+
+    Attributes:
+        settings: The guide by its name, and how it is asked.
+        guide: The guide.
+        store: Where its vectors are kept.
+        plan: The texts.
+        missing: Those of them that the store lacks.
+        pairs: The pairs whose texts they are.
+    """
+
+    settings: GuideSettings
+    guide: ModelGuide | EndpointGuide
+    store: GuideStore
+    plan: EncodingPlan
+    missing: MissingTexts
+    pairs: Pairs
+
+    def estimate(self, price: float | None) -> Estimate | None:
+        """What an endpoint would be sent, and what it would cost; None for a guide that runs here.
+
+        Args:
+            price: What the endpoint takes for a million tokens.
+        """
+        if not isinstance(self.guide, EndpointGuide):
+            return None
+        return self.missing.estimate(self.guide, self.pairs, price)
+
+
+def prepare_work(
+    settings: GuideSettings, root: Path, pairs: Pairs, *, dtype: VectorDtype = "float16"
+) -> GuideWork:
+    """Find out what has to be encoded; nothing is written, and a guide that has nothing to do isn't loaded.
+
+    Args:
+        settings: The guide by its name, and how it is asked.
+        root: The store folder.
+        pairs: The pairs whose texts are needed.
+        dtype: How vectors are kept.
+
+    Raises:
+        UserError: If there is no such guide, it can't be set so, or the store can't be written.
+    """
+    guide = open_guide(settings, store=root)
+    identity = GuideIdentity(guide.identity, guide.max_length, guide.dimensions, dtype)
+    store = GuideStore(root, identity, guide.name, guide.facts)
+    plan = plan_encoding(guide, pairs)
+    missing = plan.missing(store)
+    if missing:
+        store.check_writable()
+        if isinstance(guide, ModelGuide):
+            # What is wrong with the model should be known now, not after the long work before it.
+            guide.load()
+    return GuideWork(settings, guide, store, plan, missing, pairs)
+
+
+def do_work(
+    work: GuideWork, console: Console, *, workers: int | None = None, on_ray: bool = False
+) -> GuideVectors:
+    """Encode what the store lacks, and return the vectors of all texts.
+
+    Args:
+        work: What `prepare_work` found.
+        console: Where progress is shown.
+        workers: How many processes encode; one for each GPU, or one, by default. On a cluster, one for each
+            GPU, or each core. An endpoint is asked by one process, however many are allowed.
+        on_ray: Whether they are workers of a Ray cluster.
+
+    Raises:
+        UserError: If the guide gives a vector that is zero or not finite, can't go on, or the store can't be
+            written.
+    """
+    guide, count = work.guide, len(work.missing)
+    if count:
+        name = guide.model if isinstance(guide, EndpointGuide) else Path(guide.name).name
+        with console.stage(f"count tokens, {name}", count, passing=True) as progress:
+            runs = longest_first(guide, work.plan, work.missing, work.pairs, progress)
+        if isinstance(guide, EndpointGuide):
+            # Its requests are counted in one place, and wait for their answers together.
+            workers, on_ray = 1, False
+        elif not on_ray:
+            workers = workers or _gpus() or 1
+        settings = WorkerSettings(work.settings, work.store.root, work.store.identity, guide.name)
+        with console.stage(f"encode, {name}", count) as progress, naming_the_row(work.pairs):
+            if on_ray:
+                _unload(guide)
+                encode_on_ray(settings, runs, workers, progress)
+            elif workers is not None and workers > 1:
+                _unload(guide)
+                encode_in_processes(settings, runs, workers, progress)
+            else:
+                writer = StoreWriter(work.store)
+                for run in runs:
+                    encode_run(guide, writer, run, progress)
+    _unload(guide)
+    return look_up(work.store, work.plan, work.pairs)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _unload(guide: ModelGuide | EndpointGuide) -> None:
+    """Give memory back that others need: workers with models of their own, and then the student."""
+    if isinstance(guide, ModelGuide):
+        guide.unload()
