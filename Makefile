@@ -25,6 +25,7 @@ benchmark: $(VENV)/.installed-test  ## The loss, and one training step, against 
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.guide
 	$(BIN)/python -m benchmarks.guide_precision
+	$(BIN)/python -m benchmarks.guide_quality
 
 test: $(VENV)/.installed-test  ## Run the tests.
 	$(BIN)/python -m pytest -n 2 --dist worksteal

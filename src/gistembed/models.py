@@ -109,6 +109,8 @@ class EmbeddingModel:
             UserError: If the model can't be set so.
         """
         if max_length is not None:
+            if max_length < 1:
+                raise UserError(f"{option} {self.name}: a maximum length of {max_length} leaves no token")
             positions = getattr(getattr(self.model[0], "config", None), "max_position_embeddings", None)
             if positions is not None and max_length > positions:
                 raise UserError(
@@ -122,10 +124,10 @@ class EmbeddingModel:
                     f"{option} {self.name}: reads texts of any length; leave its maximum length out"
                 ) from error
         if dimensions is not None:
-            if dimensions > self.dimensions:
+            if not 1 <= dimensions <= self.dimensions:
                 raise UserError(
                     f"{option} {self.name}: its vectors have {self.dimensions} numbers; "
-                    "choose at most so many dimensions"
+                    "choose from 1 to so many dimensions"
                 )
             self.model.truncate_dim = dimensions
         resolved = dict(self.prompts) | dict(prompts or {})

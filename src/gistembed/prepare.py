@@ -302,6 +302,7 @@ def _prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
         max_length=config.guide_max_length,
         dimensions=config.guide_dimensions,
         requests_per_minute=config.guide_requests_per_minute,
+        backend=config.guide_backend,
     )
     return prepare_work(settings, Path(config.store or default_store()), train, dtype=config.guide_dtype)
 

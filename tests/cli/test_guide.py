@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from tests.tiny_models import DIMENSIONS
 
-from gistembed.guide import stores_in
+from gistembed.guide import Keys, stores_in
 
 PAIRS = "query,positive\nred,a rose\nblue,the sky\nred,blood\n"
 
@@ -112,3 +113,58 @@ def test_where_there_is_no_store(run, tmp_path, command):
         f"gistembed: --store {tmp_path / 'nowhere'}: holds no guide's vectors; "
         "`gistembed guide encode` makes some\n"
     )
+
+
+def encode(run, data, root, guide, *arguments):
+    return run("guide", "encode", data, "--guide", guide, "--store", root, "--quiet", *arguments)
+
+
+def test_vectors_are_kept_as_they_are_wanted(run, encoded, bert_folder):
+    data, root, _ = encoded
+    for arguments in (["--dtype", "int8"], ["--dtype", "float32", "--dimensions", "7"]):
+        assert encode(run, data, root, bert_folder, *arguments)[0] == 0
+    kept = {(one.identity.dtype, one.identity.dimensions) for one in stores_in(root)}
+    assert kept == {("float16", DIMENSIONS), ("int8", DIMENSIONS), ("float32", 7)}
+
+
+def test_several_processes_encode_the_same(run, encoded, static_folder, tmp_path):
+    data, _, store = encoded
+    root = tmp_path / "other"
+    code, _, err = encode(run, data, root, static_folder, "--workers", "2")
+    assert (code, err) == (0, "")
+    (other,) = stores_in(root)
+    assert other.identity == store.identity
+    store = store.reopened()
+    keys = Keys.joined([shard.keys for shard in store.shards])
+    assert len(other) == len(store) == 5
+    np.testing.assert_allclose(other.read(other.find(keys)), store.read(store.find(keys)), atol=1e-3)
+
+
+@pytest.mark.parametrize("option", [["--workers", "2"], ["--ray"]], ids=lambda option: option[0])
+def test_an_endpoint_is_asked_by_one_process(run, encoded, option):
+    data, root, _ = encoded
+    assert encode(run, data, root, "http://localhost:1/v1#tiny", *option) == (
+        2,
+        "",
+        f"gistembed: {option[0]}: an endpoint is asked by one process, several requests at a time; "
+        "leave it out\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dtype", "bfloat16"], "--dtype bfloat16: unknown; choose one of float16, float32, int8"),
+        (
+            ["--dimensions", str(DIMENSIONS + 1)],
+            f"--guide {{guide}}: its vectors have {DIMENSIONS} numbers; choose from 1 to so many dimensions",
+        ),
+        (["--max-length", "0"], "--guide {guide}: a maximum length of 0 leaves no token"),
+    ],
+    ids=["dtype", "dimensions", "length"],
+)
+def test_settings_that_are_refused(run, encoded, bert_folder, arguments, message):
+    data, root, _ = encoded
+    code, out, err = encode(run, data, root, bert_folder, *arguments)
+    assert (code, out) == (2, "")
+    assert err == f"gistembed: {message.format(guide=bert_folder)}\n"

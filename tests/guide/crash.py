@@ -2,9 +2,10 @@
 
     python -m tests.guide.crash FOLDER KILLS SEED
 
-A writer appends and merges in turn, and is killed with SIGKILL: at a random moment, or just before its n-th
-write, flush, rename or removal. After each kill the store must hold all that the writer had been told is
-committed, with the right vectors, and nothing damaged. The last line on standard output counts the kills.
+A writer commits, merges three of its files at a time and compacts in turn, and is killed with SIGKILL: at a
+random moment, or just before its n-th write, flush, rename or removal. After each kill the store must hold
+all that the writer had been told is committed, with the right vectors and lengths, and nothing damaged. The
+last line on standard output counts the kills.
 """
 
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from gistembed import files
-from gistembed.guide import GuideIdentity, GuideStore, Keys, compact, shard, verify
+from gistembed.guide import GuideIdentity, GuideStore, Keys, compact, shard, verify, writer
 
 IDENTITY = GuideIdentity(files="c" * 32, max_length=None, dimensions=3)
 FAILPOINTS = ("moment", "write", "flush", "rename", "remove")
@@ -36,6 +37,11 @@ def vectors_of(numbers):
     return np.stack([numbers % 2048, numbers // 2048, np.ones(len(numbers))], axis=1).astype(np.float16)
 
 
+def lengths_of(numbers):
+    """Lengths that tell their texts."""
+    return np.asarray(numbers, np.int32) + 1
+
+
 def main(root: Path, kills: int, seed: int) -> None:
     """Kill and check."""
     generator = random.Random(seed)
@@ -48,6 +54,7 @@ def main(root: Path, kills: int, seed: int) -> None:
         rows = store.find(keys_of(numbers))
         assert (rows >= 0).all(), f"kill {number} ({point}): {(rows < 0).sum()} committed vectors are gone"
         np.testing.assert_array_equal(store.read(rows), vectors_of(numbers))
+        np.testing.assert_array_equal(store.lengths(rows), lengths_of(numbers))
         found = verify(store)
         assert found.damaged == {}, f"kill {number} ({point}): {found.damaged}"
         if committed > 40_000:
@@ -58,13 +65,13 @@ def main(root: Path, kills: int, seed: int) -> None:
 def _killed(root: Path, first: int, point: str, generator: random.Random) -> int:
     """Let a writer run until it is killed; how many texts it had been told are committed."""
     count, pause = generator.randrange(_LATEST), generator.uniform(0, 0.05)
-    reader, writer = os.pipe()
+    reader, told_by = os.pipe()
     child = os.fork()
     if not child:
         os.close(reader)
         _arm(point, count)
-        _write(root, first, writer, random.Random(generator.random()))
-    os.close(writer)
+        _write(root, first, told_by, random.Random(generator.random()))
+    os.close(told_by)
     told = first
     with os.fdopen(reader) as lines:
         line = lines.readline()
@@ -81,11 +88,13 @@ def _killed(root: Path, first: int, point: str, generator: random.Random) -> int
 
 
 def _write(root: Path, first: int, pipe: int, generator: random.Random) -> None:
+    writer._MERGED_FILES = 3
     while True:
         store = GuideStore(root, IDENTITY)
-        for _ in range(3):
+        commits = writer.StoreWriter(store)
+        for _ in range(generator.choice([1, 3, 4, 9])):
             numbers = range(first, first + generator.randint(1, _MOST_ROWS))
-            store.append(keys_of(numbers), vectors_of(numbers))
+            commits.append(keys_of(numbers), vectors_of(numbers), lengths_of(numbers))
             first = numbers.stop
             os.write(pipe, f"{first}\n".encode())
         compact(store)

@@ -2,14 +2,18 @@
 
 import functools
 import logging
+import signal
 import socket
 import ssl
+import subprocess
 import sys
+import threading
 import time
 from itertools import chain
 
 import numpy as np
 import pytest
+from tests.guide.endpoint_runs import run_of
 from tests.guide.endpoint_server import (
     DIMENSIONS,
     drop,
@@ -25,9 +29,21 @@ from tests.guide.endpoint_server import (
 )
 from tests.pairs.pairs_samples import pairs_of
 
+from gistembed.console import Console
 from gistembed.errors import UserError
-from gistembed.guide import GuideIdentity, GuideStore, encode_texts, plan_encoding
+from gistembed.guide import (
+    GuideIdentity,
+    GuideSettings,
+    GuideStore,
+    Keys,
+    do_work,
+    encode_texts,
+    plan_encoding,
+    prepare_work,
+)
+from gistembed.guide.encode import encode_run
 from gistembed.guide.endpoint import EndpointGuide, Estimate
+from gistembed.guide.writer import StoreWriter
 
 KEY = "sk-never-to-be-seen-4711"
 # Each client reads the machine's certificates, which takes longer than a test.
@@ -365,6 +381,93 @@ def test_requests_per_minute(server, monkeypatch):
     assert clock.naps == [2, 2, 0.5, 2]
 
 
+def test_threads_share_the_pace(server, naps, monkeypatch):
+    """Thirty a minute, and the clock stands still: four requests at once, two seconds apart."""
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    guide = guide_of(server, dimensions=5, batch_size=1, requests_at_once=4, requests_per_minute=30.0)
+    guide.embed(["red", "green", "blue", "black"], "anchor")
+    assert sorted(naps) == [2, 4, 6]
+
+
+# Several requests at once
+
+
+def test_so_many_requests_wait_at_once(server):
+    """Each is answered only when three are there; and never are there more."""
+    there, most = [], []
+    meeting = threading.Barrier(3, timeout=10)
+
+    def meet(handler, request):
+        there.append(request)
+        meeting.wait()
+        most.append(len(there))
+        meeting.wait()
+        there.remove(request)
+        embeddings()(handler, request)
+
+    server.script = [meet] * 6
+    texts = [f"text {number}" for number in range(6)]
+    guide = guide_of(server, dimensions=DIMENSIONS, batch_size=1, requests_at_once=3)
+    np.testing.assert_allclose(guide.embed(texts, "anchor"), unit_vectors(texts), atol=1e-6)
+    assert most == [3] * 6
+
+
+def test_the_first_answer_is_waited_for(server):
+    """It tells how long a vector is, which all others must have."""
+    server.script = [lambda *answer: (waited.wait(0.2), embeddings()(*answer))]
+    waited = threading.Event()
+    guide = guide_of(server, batch_size=1)
+    batches = guide.embed_batches(["red", "green", "blue"], "anchor", None)
+    assert next(batches)[0] == [0]
+    assert server.texts == [["red"]]
+    assert sorted(place for batch, _ in batches for place in batch) == [1, 2]
+
+
+def test_an_error_keeps_what_the_others_brought(server, tmp_path):
+    """What was answered is in the store; what was not yet sent is not sent any more."""
+    meeting = threading.Barrier(4, timeout=10)
+
+    def meet(handler, request):
+        meeting.wait()
+        (failure(400, "no") if "text 2" in request.texts else embeddings())(handler, request)
+
+    server.script = [meet] * 4
+    guide = guide_of(server, dimensions=DIMENSIONS, batch_size=1)
+    store = GuideStore(tmp_path, GuideIdentity(guide.identity, None, DIMENSIONS))
+    texts = [f"text {number}" for number in range(100)]
+    with pytest.raises(UserError) as caught:
+        encode_run(guide, StoreWriter(store), run_of(texts))
+    assert str(caught.value).startswith(f"{server.url}: refuses the text 'text 2' (HTTP 400: no); ")
+    answered = set(chain(*server.texts)) - {"text 2"}
+    assert 3 <= len(answered) < 99
+    rows = store.reopened().find(Keys.of(texts, prompt=""))
+    assert {text for text, row in zip(texts, rows, strict=True) if row >= 0} == answered
+
+
+_WAITING = """
+import sys
+from gistembed.guide.endpoint import EndpointGuide
+guide = EndpointGuide(sys.argv[1], "tiny", {"anchor": "", "document": ""}, dimensions=8)
+guide.embed(["red"], "anchor")
+"""
+
+
+def test_ctrl_c_does_not_wait_for_an_answer(server):
+    asked = threading.Event()
+
+    def never(handler, request):
+        asked.set()
+        silence(handler, request)
+
+    server.script = [never]
+    command = [sys.executable, "-c", _WAITING, server.url]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=8)
+    assert errors.endswith("KeyboardInterrupt\n")
+
+
 # Refusals
 
 
@@ -610,6 +713,7 @@ def test_urls_that_are_refused(url, text):
         ({"timeout_seconds": 0.0}, "timeout_seconds: 0.0 can't be used; give a positive number"),
         ({"timeout_seconds": float("nan")}, "timeout_seconds: nan can't be used; give a positive number"),
         ({"requests_per_minute": 0.0}, "requests_per_minute: 0.0 can't be used; give a positive number"),
+        ({"requests_at_once": 0}, "requests_at_once: 0 can't be used; give a positive number"),
         ({"max_retries": -1}, "max_retries: -1 can't be used; give a positive number"),
     ],
     ids=str,
@@ -746,6 +850,21 @@ def test_a_second_run_sends_nothing_at_all(server, tmp_path):
     server.requests.clear()
     encode(tmp_path, guide_of(server, dimensions=6))
     assert server.requests == []
+
+
+def test_an_endpoint_is_not_asked_for_what_is_in_the_store(server, tmp_path):
+    """Not even how long its vectors are: the store knows."""
+    settings = GuideSettings(f"{server.url}#tiny")
+    quiet = Console(quiet=True)
+    first = do_work(prepare_work(settings, tmp_path, pairs_of(ROWS)), quiet)
+    assert [len(texts) for texts in server.texts] == [1, 3, 2]
+    server.requests.clear()
+    work = prepare_work(settings, tmp_path, pairs_of(ROWS))
+    assert (len(work.missing), work.guide.dimensions) == (0, DIMENSIONS)
+    again = do_work(work, quiet)
+    assert server.requests == []
+    for role, ids in (("anchor", work.pairs.anchors), ("document", work.pairs.positives)):
+        np.testing.assert_array_equal(again.of(ids, role), first.of(ids, role))
 
 
 def test_a_text_without_a_usable_vector_is_named_by_its_row(server, tmp_path):

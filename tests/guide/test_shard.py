@@ -28,14 +28,16 @@ def test_anything_that_reads_safetensors_reads_it(tmp_path):
     keys = Keys(tensors["keys_high"], tensors["keys_low"])
     assert keys.to_bytes() == sorted(keys_of(1, 2, 3).to_bytes())
     assert sorted(tensors["vectors"][:, 0].tolist()) == [1, 2, 3]
+    assert tensors["lengths"].dtype == np.int32
+    np.testing.assert_array_equal(tensors["lengths"], lengths_of(*tensors["vectors"][:, 0].astype(int)))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int8"])
 def test_vectors_are_stored_as_the_guide_says(tmp_path, dtype):
     identity = GuideIdentity(files="a" * 32, max_length=128, dimensions=4, dtype=dtype)
     shard = Shard(written(tmp_path / "shard.safetensors", 1, identity=identity), identity)
     assert shard.vectors.dtype == dtype
-    np.testing.assert_array_equal(shard.vectors, vectors_of(1))
+    np.testing.assert_array_equal(shard.vectors, vectors_of(1).astype(dtype))
 
 
 @settings(max_examples=30, deadline=None)
@@ -66,6 +68,7 @@ def check_damage(path, content):
         found = np.flatnonzero(places >= 0)
         assert len(found) < len(NUMBERS), "nothing was noticed"
         np.testing.assert_array_equal(shard.vectors[places[found]], vectors_of(*found.tolist()))
+        np.testing.assert_array_equal(shard.lengths[places[found]], lengths_of(*found.tolist()))
         return len(found)
     return 0
 
@@ -90,6 +93,20 @@ def test_a_flipped_bit_is_never_used(tmp_path):
 @pytest.mark.torture
 def test_ten_thousand_flipped_bits(tmp_path):
     check_flipped_bits(tmp_path / "shard.safetensors", 10_000)
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("bit", [0, 17, 31])
+def test_a_flipped_bit_of_a_length_is_noticed(tmp_path, row, bit):
+    """The keys go with it: no text is found in that file any more."""
+    path = written(tmp_path / "shard.safetensors", 1, 2, 3)
+    content = bytearray(path.read_bytes())
+    lengths = len(content) - 3 * (4 + 4 * 2)
+    content[lengths + 4 * row + bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    shard = Shard(path, IDENTITY)
+    assert not shard.keys_intact()
+    assert shard.find(keys_of(1, 2, 3)).tolist() == [-1, -1, -1]
 
 
 def test_every_bit_of_the_header_counts(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
-from tests.guide.store_samples import IDENTITY, check, filled, held, keys_of, shards, vectors_of
+from tests.guide.store_samples import IDENTITY, check, filled, held, keys_of, lengths_of, shards, vectors_of
 
 from gistembed.errors import StorageError, UserError
 from gistembed.guide import GuideIdentity, GuideStore, Keys, stores_in
@@ -50,10 +50,23 @@ def test_rows_stay_what_they_are_while_the_store_grows(tmp_path):
     assert store.find(keys_of(6, 1, 7)).tolist() == [-1, before[0], -1]
 
 
+def test_lengths_are_found_with_their_texts(tmp_path):
+    store = GuideStore(tmp_path, IDENTITY)
+    store.append(keys_of(5, 1, 3), vectors_of(5, 1, 3), lengths_of(5, 1, 3))
+    store.append(keys_of(2), vectors_of(2))
+    store.append(keys_of(4, 0), vectors_of(4, 0), lengths_of(4, 0))
+    for reader in (store, GuideStore(tmp_path, IDENTITY)):
+        rows = reader.find(keys_of(0, 1, 2, 3, 4, 5))
+        assert reader.lengths(rows).tolist() == [3, 4, 0, 6, 7, 8]
+        assert reader.lengths(rows).dtype == np.int32
+    assert store.lengths(np.empty(0, np.int64)).tolist() == []
+
+
 def test_of_equal_keys_the_first_counts(tmp_path):
     store = GuideStore(tmp_path, IDENTITY)
-    store.append(keys_of(1, 2, 1), vectors_of(1, 2, 3))
+    store.append(keys_of(1, 2, 1), vectors_of(1, 2, 3), lengths_of(1, 2, 3))
     check(store, 1, 2)
+    assert store.lengths(store.find(keys_of(1))).tolist() == [4]
     assert len(store) == 2
 
 
@@ -74,6 +87,8 @@ def test_an_empty_store_is_not_written(tmp_path):
         GuideIdentity(files="a" * 32, max_length=None, dimensions=4),
         GuideIdentity(files="a" * 32, max_length=128, dimensions=8),
         GuideIdentity(files="a" * 32, max_length=128, dimensions=4, dtype="float32"),
+        GuideIdentity(files="a" * 32, max_length=128, dimensions=4, dtype="int8"),
+        GuideIdentity(files="a" * 32, max_length=128, dimensions=4, backend="openvino"),
     ],
 )
 def test_another_guide_sees_nothing(tmp_path, other):
@@ -95,7 +110,13 @@ def test_the_manifest_names_the_guide(tmp_path):
     assert len(manifest.pop("seal")) == 32
     assert manifest == {
         "name": "a/guide",
-        "guide": {"files": "a" * 32, "max_length": 128, "dimensions": 4, "dtype": "float16"},
+        "guide": {
+            "files": "a" * 32,
+            "max_length": 128,
+            "dimensions": 4,
+            "dtype": "float16",
+            "backend": "torch",
+        },
         "facts": None,
     }
     assert store.folder.name == IDENTITY.digest()

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
-from tests.guide.store_samples import IDENTITY, check, filled, held, keys_of, shards, vectors_of
+from tests.guide.store_samples import IDENTITY, check, filled, held, keys_of, lengths_of, shards, vectors_of
 
 from gistembed.errors import StorageError, UserError
 from gistembed.guide import Compaction, GuideStore, compact, export, verify
@@ -66,6 +66,17 @@ def test_many_files_become_one(tmp_path):
     # Whoever had opened the store before goes on with what it had.
     np.testing.assert_array_equal(reader.read(rows), vectors_of(*range(6)))
     check(store, *range(6))
+
+
+def test_lengths_outlast_a_merge(tmp_path):
+    for numbers in ((5, 1), (3,), (4, 0, 5)):
+        store = GuideStore(tmp_path, IDENTITY)
+        store.append(keys_of(*numbers), vectors_of(*numbers), lengths_of(*numbers))
+    filled(tmp_path, 2)
+    compact(store)
+    after = GuideStore(tmp_path, IDENTITY)
+    assert len(after.shards) == 1
+    assert after.lengths(after.find(keys_of(0, 1, 2, 3, 4, 5))).tolist() == [3, 4, 0, 6, 7, 8]
 
 
 def test_one_sound_file_is_left_alone(tmp_path):

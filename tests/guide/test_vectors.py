@@ -255,9 +255,9 @@ def test_a_long_text_is_named_by_its_start(tmp_path, guide, monkeypatch):
 
 
 def test_an_interruption_keeps_what_was_committed(tmp_path, guide, monkeypatch, encoded):
-    """Batches of two texts, the longest first; the third never comes, and the second was not yet due."""
+    """Batches of two texts, the longest first; the third never comes, and nothing was due before."""
     monkeypatch.setattr("gistembed.models._EMBED_BLOCK", 2)
-    monkeypatch.setattr("gistembed.guide.encode._COMMIT_TEXTS", 3)
+    monkeypatch.setattr("gistembed.guide.encode._COMMIT_TEXTS", 5)
     pairs = pairs_of([(text, text, []) for text in TEXTS])
     with pytest.raises(KeyboardInterrupt):
         encode(tmp_path, guide, pairs, interrupt_at(2))

@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 if TYPE_CHECKING:
     from gistembed.guide import GuideStore
-    from gistembed.terms import VectorDtype
 
 guide = typer.Typer(
     help="Encode texts with a guide ahead of training; look into, check, merge and export its vectors.",
@@ -38,6 +37,9 @@ def encode(
         int | None, typer.Option(help="First numbers of a vector to keep, or to ask an endpoint for (all).")
     ] = None,
     dtype: Annotated[str, typer.Option(help="How vectors are kept: float16, float32 or int8.")] = "float16",
+    backend: Annotated[
+        str, typer.Option(help="What runs the guide: torch, openvino or openvino-int8 (CPU).")
+    ] = "torch",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that encode (one for each GPU, or one).")
     ] = None,
@@ -65,18 +67,25 @@ def encode(
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings, default_store, do_work, is_endpoint, prepare_work
     from gistembed.pairs import parse_columns, read_pairs
+    from gistembed.terms import Backend, VectorDtype
 
     console = Console(quiet=quiet or as_json)
     pairs = read_pairs(data, columns=parse_columns(columns) if columns is not None else None)
     settings = GuideSettings(
-        model, max_length=max_length, dimensions=dimensions, requests_per_minute=requests_per_minute
+        model,
+        max_length=max_length,
+        dimensions=dimensions,
+        requests_per_minute=requests_per_minute,
+        backend=_chosen("--backend", backend, get_args(Backend)),
     )
     if is_endpoint(model) and (workers is not None or on_ray):
         option = "--ray" if on_ray else "--workers"
         raise UserError(
             f"{option}: an endpoint is asked by one process, several requests at a time; leave it out"
         )
-    work = prepare_work(settings, store or default_store(), pairs, dtype=_vector_dtype(dtype))
+    work = prepare_work(
+        settings, store or default_store(), pairs, dtype=_chosen("--dtype", dtype, get_args(VectorDtype))
+    )
     texts, missing, folder = work.plan.distinct, len(work.missing), work.store.folder
     if (estimate := work.estimate(price)) is not None:
         console.say(f"to be sent: {estimate}")
@@ -178,13 +187,12 @@ def export(
     _tell({"file": str(out), "vectors": vectors}, f"{vectors:,} vectors in {out}", as_json)
 
 
-def _vector_dtype(name: str) -> "VectorDtype":
+def _chosen(option: str, name: str, known: tuple[str, ...]) -> Any:  # noqa: ANN401 — one of the known
     from gistembed.errors import UserError
-    from gistembed.terms import VectorDtype
 
-    if name in get_args(VectorDtype):
-        return cast(VectorDtype, name)
-    raise UserError(f"--dtype {name}: unknown; choose one of {', '.join(get_args(VectorDtype))}")
+    if name not in known:
+        raise UserError(f"{option} {name}: unknown; choose one of {', '.join(known)}")
+    return name
 
 
 def _stores(root: Path | None, only: str | None) -> "list[GuideStore]":

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
-from gistembed.terms import Block, HardnessMode, Kernel, MarginStrategy, Role, VectorDtype
+from gistembed.terms import Backend, Block, HardnessMode, Kernel, MarginStrategy, Role, VectorDtype
 
 
 def _path_as_text(value: object) -> object:
@@ -34,6 +34,7 @@ OF_GUIDES = (
     "guide_prompts",
     "guide_max_length",
     "guide_dimensions",
+    "guide_backend",
     "guide_dtype",
     "guide_workers",
     "guide_requests_per_minute",
@@ -104,6 +105,7 @@ class RunConfig(BaseModel):
         guide_max_length: The same for the guide.
         guide_dimensions: How many of the first numbers of the guide's vectors to keep, or the length of a
             vector that an endpoint is asked for; all by default.
+        guide_backend: What runs the guide: ``torch``, or OpenVINO on the CPU, also with weights in int8.
         guide_dtype: How the guide's vectors are kept.
         guide_workers: How many processes encode with the guide; one for each GPU, or one, by default.
         guide_requests_per_minute: How many requests an endpoint gets in a minute; no limit by default.
@@ -145,6 +147,7 @@ class RunConfig(BaseModel):
     student_max_length: int | None = Field(default=None, ge=1)
     guide_max_length: int | None = Field(default=None, ge=1)
     guide_dimensions: int | None = Field(default=None, ge=1)
+    guide_backend: Backend = "torch"
     guide_dtype: VectorDtype = "float16"
     guide_workers: int | None = Field(default=None, ge=1)
     guide_requests_per_minute: float | None = Field(default=None, gt=0)

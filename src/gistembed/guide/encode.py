@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32
 
-from gistembed.errors import UserError
+from gistembed.errors import StorageError, UserError
 from gistembed.guide.keys import Keys
 from gistembed.guide.opening import Guide
 from gistembed.guide.writer import StoreWriter
@@ -102,10 +102,9 @@ def encode_run(
         if not places:
             return
         here, vectors = np.array(places), np.concatenate(blocks)
-        # Taken out first: what the disk has refused is not tried once more on the way out.
+        writer.append(run.keys.at(here), vectors, None if run.lengths is None else run.lengths[here])
         places.clear()
         blocks.clear()
-        writer.append(run.keys.at(here), vectors, None if run.lengths is None else run.lengths[here])
 
     try:
         for batch, encoded in guide.embed_batches(run.texts, run.role, run.lengths):
@@ -118,5 +117,10 @@ def encode_run(
             on_progress(len(batch))
             if len(places) >= _COMMIT_TEXTS:
                 commit()
-    finally:
         commit()
+    # What the disk has refused is not tried once more on the way out.
+    except StorageError:
+        raise
+    except BaseException:
+        commit()
+        raise

@@ -3,10 +3,11 @@
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -269,13 +270,13 @@ class EndpointGuide:
         under_way: dict[Future[Float64[np.ndarray, "batch dim"]], slice] = {}
         failure: UserError | None = None
         client = self._client()
-        with client.open() as connection, _unwaited_pool(self.requests_at_once) as pool:
+        with client.open() as connection:
             while True:
                 # The first answer tells how long a vector is, and so it is waited for.
                 most = 1 if self._dimensions is None else self.requests_at_once
                 while failure is None and len(under_way) < most and (batch := next(batches, None)):
-                    asked = pool.submit(client.ask, connection, texts[batch], prompt, self._dimensions)
-                    under_way[asked] = batch
+                    asked = partial(client.ask, connection, texts[batch], prompt, self._dimensions)
+                    under_way[_in_background(asked)] = batch
                 if not under_way:
                     break
                 for answered in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -328,14 +329,20 @@ class EndpointGuide:
         )
 
 
-@contextmanager
-def _unwaited_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that are not waited for when an interruption ends their work; they end by themselves."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def _in_background(
+    ask: Callable[[], Float64[np.ndarray, "batch dim"]],
+) -> Future[Float64[np.ndarray, "batch dim"]]:
+    """A request in a thread of its own, for which the program doesn't wait when it ends."""
+    future: Future[Float64[np.ndarray, "batch dim"]] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(ask())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _plain_url(url: str, key_variable: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import xxhash
 from jaxtyping import Float32, Num
 
-from gistembed.terms import VectorDtype
+from gistembed.terms import Backend, VectorDtype
 
 # In the digest, so that a store of another layout is another folder, not a damaged one.
 _LAYOUT = 3
@@ -24,6 +24,7 @@ class GuideIdentity:
         max_length: Longest input in tokens; None if there is no limit.
         dimensions: Length of a vector.
         dtype: How a vector is stored.
+        backend: What runs the model.
 
     Raises:
         ValueError: If the dtype is unknown.
@@ -33,6 +34,7 @@ class GuideIdentity:
     max_length: int | None
     dimensions: int
     dtype: VectorDtype = "float16"
+    backend: Backend = "torch"
 
     def __post_init__(self) -> None:
         """Refuse what could not be stored."""

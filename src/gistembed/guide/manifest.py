@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from gistembed.files import write_whole
 from gistembed.guide.identity import GuideIdentity
@@ -74,7 +74,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         content: dict[str, Any] = json.loads((folder / NAME).read_bytes())
         seal = content.pop("seal")
         manifest = _MANIFEST.validate_python(content)
-    except (OSError, ValueError, ValidationError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
     whole = seal == _seal(content) and manifest.guide.digest() == folder.name
     return manifest if whole else None

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int32
 from gistembed.errors import UserError
 from gistembed.guide.manifest import GuideFacts
 from gistembed.models import EmbeddingModel, load_model
-from gistembed.terms import Role
+from gistembed.terms import Backend, Role
 
 
 class ModelGuide:
@@ -30,6 +30,7 @@ class ModelGuide:
         prompts: Mapping[Role, str] | None = None,
         max_length: int | None = None,
         dimensions: int | None = None,
+        backend: Backend = "torch",
         device: str | None = None,
     ) -> None:
         """Take what is known about the model; it is loaded now only if nothing is.
@@ -41,6 +42,7 @@ class ModelGuide:
             prompts: Prompts by role that replace the model's own.
             max_length: Longest input in tokens, in place of the model's own.
             dimensions: How many of the first numbers of a vector to keep; all by default.
+            backend: What runs it; all but torch run it on the CPU.
             device: Where it runs, as torch names it; an accelerator if there is one, by default.
 
         Raises:
@@ -51,7 +53,8 @@ class ModelGuide:
         self._given_prompts = dict(prompts or {})
         self._max_length = max_length
         self._dimensions = dimensions
-        self._device = device
+        self._backend = backend
+        self._device = device if backend == "torch" else "cpu"
         self._model: EmbeddingModel | None = None
         self.facts = facts or self._asked()
         self.prompts: Mapping[Role, str] = dict(self.facts.prompts) | self._given_prompts
@@ -79,12 +82,12 @@ class ModelGuide:
     @property
     def max_length(self) -> int | None:
         """Longest input in tokens; None if there is no limit."""
-        return self._max_length or self.facts.max_length
+        return self.facts.max_length if self._max_length is None else self._max_length
 
     @property
     def dimensions(self) -> int:
         """Length of a vector."""
-        return self._dimensions or self.facts.dimensions
+        return self.facts.dimensions if self._dimensions is None else self._dimensions
 
     def load(self) -> EmbeddingModel:
         """The model, in memory from now on.
@@ -130,4 +133,8 @@ class ModelGuide:
             max_length=self._max_length,
             dimensions=self._dimensions,
         )
+        if self._backend != "torch":
+            from gistembed.guide.compiled import compile_transformer
+
+            compile_transformer(self._model, self._backend)
         return facts

@@ -9,7 +9,7 @@ from gistembed.guide.endpoint import EndpointGuide
 from gistembed.guide.manifest import known_facts
 from gistembed.guide.model import ModelGuide
 from gistembed.models import ROLES, EmbeddingModel, folder_identity, resolve_folder
-from gistembed.terms import Role
+from gistembed.terms import Backend, Role
 
 Guide = EmbeddingModel | ModelGuide | EndpointGuide
 """Whatever turns raw texts into vectors, and says all that these depend on."""
@@ -26,6 +26,7 @@ class GuideSettings:
         dimensions: Length of a vector: how many of a model's first numbers to keep, or what an endpoint is
             asked for; its own by default.
         requests_per_minute: How many requests an endpoint gets in a minute; no limit by default.
+        backend: What runs a model.
     """
 
     name: str
@@ -33,6 +34,7 @@ class GuideSettings:
     max_length: int | None = None
     dimensions: int | None = None
     requests_per_minute: float | None = None
+    backend: Backend = "torch"
 
 
 def open_guide(
@@ -62,6 +64,7 @@ def open_guide(
         prompts=settings.prompts,
         max_length=settings.max_length,
         dimensions=settings.dimensions,
+        backend=settings.backend,
         device=device,
     )
 
@@ -80,6 +83,8 @@ def _endpoint(settings: GuideSettings, store: Path | None) -> EndpointGuide:
         dimensions=settings.dimensions,
         requests_per_minute=settings.requests_per_minute,
     )
+    if settings.backend != "torch":
+        raise UserError(f"--guide {guide.name}: an endpoint runs elsewhere; leave the backend out")
     if settings.max_length is not None:
         raise UserError(f"--guide {guide.name}: an endpoint cuts texts by its own rule; leave a length out")
     if store is not None:

@@ -4,8 +4,10 @@ Writers never touch each other's files, and readers see a shard whole or not at 
 found by searching each of them; `gistembed.guide.upkeep` merges many into one.
 """
 
+import errno
 import secrets
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from gistembed.guide.shard import BLOCK_ROWS, SUFFIX, DamagedError, Shard, write
 
 # Others may merge shards while we look for them.
 _MOST_LOOKS = 10
+# Of the system or of this process: nothing is wrong with the file.
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,11 @@ class GuideStore:
 
     def summary(self) -> StoreSummary:
         """How much is there, and which files are damaged and not used."""
-        size = sum(shard.path.stat().st_size for shard in self.shards if shard.path.exists())
+        size = 0
+        for shard in self.shards:
+            # Others may have merged it since.
+            with suppress(FileNotFoundError):
+                size += shard.path.stat().st_size
         return StoreSummary(self.folder, len(self), len(self.shards), size, dict(self._damaged))
 
     def check_writable(self) -> None:
@@ -222,8 +230,15 @@ class GuideStore:
                         self._damaged[path] = "it is a link to nowhere"
                     else:
                         vanished = True
-                except (DamagedError, OSError) as error:
-                    self._damaged[path] = error.strerror or "" if isinstance(error, OSError) else str(error)
+                except OSError as error:
+                    if error.errno in _NO_MORE_FILES:
+                        raise StorageError(
+                            f"{self.folder}: {len(paths):,} files are more than this process may open "
+                            f"({error.strerror}); raise its limit (`ulimit -n`)"
+                        ) from error
+                    self._damaged[path] = error.strerror or ""
+                except DamagedError as error:
+                    self._damaged[path] = str(error)
             if not vanished:
                 return
 
@@ -233,8 +248,10 @@ def _allow_open_files(more: int) -> None:
     import resource
 
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if now != resource.RLIM_INFINITY and 2 * more > now:
-        wanted = now + 2 * more
+    # Other views of this store, and other stores, have files open too.
+    needed = len(list(Path("/dev/fd").iterdir())) + 2 * more
+    if now != resource.RLIM_INFINITY and needed > now:
+        wanted = now + needed
         wanted = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 

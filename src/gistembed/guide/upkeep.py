@@ -99,12 +99,10 @@ def compact(store: GuideStore, on_progress: Callable[[int], None] = lambda count
         if len(rows) and (len(old) > 1 or len(rows) < len(store)):
             merged = write_merged(store, rows, keys, on_progress)
         try:
-            if merged is not None or not len(rows):
-                for path in [*old, *unusable]:
-                    path.unlink()
-            else:
-                for path in unusable:
-                    path.unlink()
+            replaced = old if merged is not None or not len(rows) else []
+            for path in [*replaced, *unusable]:
+                # Its writer may have merged it with others meanwhile.
+                path.unlink(missing_ok=True)
             for path in store.folder.glob(".*"):
                 if _abandoned(path):
                     path.unlink()

@@ -200,7 +200,7 @@ def encode_texts(
     with naming_the_row(pairs):
         for run in longest_first(guide, plan, plan.missing(store), pairs):
             encode_run(guide, writer, run, on_progress)
-    return look_up(store, plan, pairs)
+    return look_up(store.reopened(), plan, pairs)
 
 
 def longest_first(
@@ -283,11 +283,10 @@ def look_up(store: GuideStore, plan: EncodingPlan, pairs: Pairs) -> GuideVectors
     """The vectors of all texts, from a store that has them.
 
     Args:
-        store: The store; it is looked at as it is now.
+        store: The store, opened after they were encoded.
         plan: What `plan_encoding` says of its guide and these pairs.
         pairs: The pairs whose texts are looked up.
     """
-    store = store.reopened()
     rows: dict[Role, Int64[np.ndarray, " texts"]] = {}
     for role, keys in plan.keys.items():
         rows[role] = np.full(len(pairs.texts), -1, dtype=np.int64)

@@ -72,7 +72,7 @@ def prepare_work(
         UserError: If there is no such guide, it can't be set so, or the store can't be written.
     """
     guide = open_guide(settings, store=root)
-    identity = GuideIdentity(guide.identity, guide.max_length, guide.dimensions, dtype)
+    identity = GuideIdentity(guide.identity, guide.max_length, guide.dimensions, dtype, settings.backend)
     store = GuideStore(root, identity, guide.name, guide.facts)
     plan = plan_encoding(guide, pairs)
     missing = plan.missing(store)
@@ -82,6 +82,10 @@ def prepare_work(
             # What is wrong with the model should be known now, not after the long work before it.
             guide.load()
     return GuideWork(settings, guide, store, plan, missing, pairs)
+
+
+# Each file of a store is searched for every text; so many still open in a moment.
+_MANY_FILES = 256
 
 
 def do_work(
@@ -123,7 +127,10 @@ def do_work(
                 for run in runs:
                     encode_run(guide, writer, run, progress)
     _unload(guide)
-    return look_up(work.store, work.plan, work.pairs)
+    store = work.store.reopened()
+    if (files := len(store.shards)) > _MANY_FILES:
+        console.warn(f"{work.store.folder}: {files:,} files; `gistembed guide compact` merges them into one")
+    return look_up(store, work.plan, work.pairs)
 
 
 def _gpus() -> int:

@@ -1,7 +1,9 @@
 """Encode with several processes, each with a guide and files of its own in the store."""
 
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from gistembed.guide.store import GuideStore
 from gistembed.guide.writer import StoreWriter
 
 if TYPE_CHECKING:
+    from ctypes import c_bool
     from multiprocessing.sharedctypes import Synchronized
 
 PIECE_TEXTS = 1024
@@ -55,7 +58,11 @@ class EncodingWorker:
         self._guide = open_guide(settings.guide, device=device)
         wanted = settings.identity
         here = GuideIdentity(
-            self._guide.identity, self._guide.max_length, self._guide.dimensions, wanted.dtype
+            self._guide.identity,
+            self._guide.max_length,
+            self._guide.dimensions,
+            wanted.dtype,
+            settings.guide.backend,
         )
         if here != wanted:
             raise UserError(
@@ -95,15 +102,18 @@ def encode_in_processes(
     Raises:
         UserError: See `encode_run`; or if a process dies.
     """
-    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
-    numbers = context.Value("i", 0)
-    pool = ProcessPoolExecutor(workers, context, _begin, (settings, workers, numbers))
+    # Without a lock, which a process that is killed could take with it.
+    ended = context.Value("b", False, lock=False)
+    pool = ProcessPoolExecutor(workers, context, _begin, (settings, workers, context.Value("i", 0), ended))
     try:
-        under_way = [pool.submit(_encode_piece, piece) for run in runs for piece in run.pieces(PIECE_TEXTS)]
+        with _deaf():
+            under_way = [
+                pool.submit(_encode_piece, piece) for run in runs for piece in run.pieces(PIECE_TEXTS)
+            ]
         for done in as_completed(under_way):
             on_progress(done.result())
     except BrokenProcessPool as error:
@@ -112,23 +122,40 @@ def encode_in_processes(
             "is kept: start again with fewer of them"
         ) from error
     finally:
+        # A few pieces are on their way to the workers and can't be cancelled any more.
+        ended.value = True
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Without Ctrl-C, which processes that are started meanwhile don't hear either before they ask for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # What a worker process holds; in all others it stays as it is here.
 _settings: WorkerSettings | None = None
 _device: str | None = None
 _worker: EncodingWorker | None = None
+_ended: "c_bool | None" = None
 
 
-def _begin(settings: WorkerSettings, workers: int, numbers: "Synchronized[int]") -> None:
+def _begin(settings: WorkerSettings, workers: int, numbers: "Synchronized[int]", ended: "c_bool") -> None:
     """What a worker process does first."""
     import torch
 
-    global _settings, _device
-    _settings = settings
+    global _settings, _device, _ended
+    _settings, _ended = settings, ended
     # Between two pieces there is nothing to interrupt: the process that leads ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_leader, daemon=True).start()
     with numbers.get_lock():
         number = numbers.value
         numbers.value += 1
@@ -138,13 +165,29 @@ def _begin(settings: WorkerSettings, workers: int, numbers: "Synchronized[int]")
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
+def _end_with_leader() -> None:
+    """A process that leads and is killed ends nobody; without it, this one would wait for pieces for ever."""
+    leader = multiprocessing.parent_process()
+    assert leader is not None, "a worker process was started by another"
+    leader.join()
+    os._exit(1)
+
+
 def _encode_piece(piece: TextRun) -> int:
     global _worker
     assert _settings is not None, "a worker process begins before it encodes"
-    with _interruptible():
-        # Here and not at the beginning: only what a piece raises reaches the user.
-        _worker = _worker or EncodingWorker(_settings, _device)
-        return _worker.encode(piece)
+    assert _ended is not None, "a worker process begins before it encodes"
+    if _ended.value:
+        return 0
+    try:
+        with _interruptible():
+            # Here and not at the beginning: only what a piece raises reaches the user.
+            _worker = _worker or EncodingWorker(_settings, _device)
+            return _worker.encode(piece)
+    except KeyboardInterrupt:
+        # The process that leads may be slower, and the next piece is waiting here.
+        _ended.value = True
+        raise
 
 
 @contextmanager

@@ -1,0 +1,100 @@
+"""A guide's transformer compiled by OpenVINO for the CPU, its weights in int8 if wanted."""
+
+import contextlib
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from gistembed.errors import UserError
+from gistembed.models import EmbeddingModel
+from gistembed.terms import Backend
+
+# Two texts of unequal lengths: what is traced is used for batches of every shape.
+_EXAMPLE = ["a text", "another text, which is longer"]
+
+
+def compile_transformer(guide: EmbeddingModel, backend: Backend) -> None:
+    """Let OpenVINO run a guide's transformer; tokenizer, pooling and all else stay as they are.
+
+    Args:
+        guide: A guide on the CPU; it changes in place, and can no longer be trained.
+        backend: ``openvino``, or ``openvino-int8`` for weights in int8.
+
+    Raises:
+        UserError: If OpenVINO isn't there, or can't run the model.
+    """
+    if guide.kind != "transformer":
+        raise UserError(
+            f"--guide {guide.name}: backend {backend} is for transformers, not for a {guide.kind} model; "
+            "leave it out"
+        )
+    transformer = guide.model[0].model
+    assert isinstance(transformer, torch.nn.Module)
+    features = guide.model.preprocess(_EXAMPLE)
+    example = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
+    try:
+        with _silence(), torch.no_grad():
+            import openvino
+
+            module = _LastHiddenState(transformer, list(example))
+            converted = openvino.convert_model(module, example_input=tuple(example.values()))
+            if backend == "openvino-int8":
+                import nncf
+
+                logging.getLogger("nncf").setLevel(logging.ERROR)
+                converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_SYM)
+            compiled = openvino.compile_model(converted, "CPU")
+    except ImportError as error:
+        raise UserError(
+            f"backend {backend} needs OpenVINO; run `pip install 'gistembed[openvino]'`"
+        ) from error
+    # Two libraries of many errors; for the user it is all one.
+    except Exception as error:
+        raise UserError(
+            f"--guide {guide.name}: OpenVINO can't run it ({str(error).strip().splitlines()[0]}); "
+            "leave the backend out"
+        ) from error
+
+    def forward(**features: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401 — as the model's own
+        outputs = compiled([features[name].numpy() for name in example])
+        return {"last_hidden_state": torch.from_numpy(outputs[0])}
+
+    transformer.forward = forward
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Without what libraries say on the way: of each shape that it might depend on the example, and more.
+
+    And without what they would tell their makers over the network, which they leave where this package isn't
+    there.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    from transformers.utils import logging as transformers_logging
+
+    said = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(said)
+
+
+class _LastHiddenState(torch.nn.Module):
+    """A transformer that takes its tensors in order, and gives its last hidden states alone."""
+
+    def __init__(self, transformer: torch.nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.names = names
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = self.transformer(**dict(zip(self.names, tensors, strict=True)))[0]
+        return states
