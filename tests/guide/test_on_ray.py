@@ -98,6 +98,7 @@ def test_texts_that_kill_each_worker_end_it(cluster, server, tmp_path):
     assert [request.texts[0] for request in server.requests].count("text 0") == 3
 
 
+@pytest.mark.slow
 def test_an_unusable_vector_is_named(cluster, server, tmp_path):
     server.script = [vector(1, [0.0] * DIMENSIONS)]
     settings = settings_of(server.url, tmp_path)

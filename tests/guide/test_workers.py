@@ -166,6 +166,7 @@ def test_ctrl_c_ends_it_soon_and_what_is_committed_stays(server, tmp_path):
     assert len(held(settings_of(server.url, tmp_path))) >= 2 * PIECE_TEXTS
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_workers_begin_is_not_heard_by_them(server, tmp_path):
     """They would each say so at length."""
     with leading(server, tmp_path) as leader:
@@ -180,6 +181,7 @@ def test_ctrl_c_while_workers_begin_is_not_heard_by_them(server, tmp_path):
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_leader_that_is_killed(server, tmp_path):
     def kill(handler, request):
         leader.kill()
