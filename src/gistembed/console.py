@@ -72,6 +72,9 @@ class _Rate(ProgressColumn):
     """Units done in a second."""
 
     def render(self, task: Task) -> Text:
-        """Nothing before two of them are done."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+        """The mean since the start: units that are reported together say nothing of the moment."""
+        elapsed = task.finished_time if task.finished else task.elapsed
+        if not elapsed or not task.completed:
+            return Text("")
+        speed = task.completed / elapsed
+        return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")

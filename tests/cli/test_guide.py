@@ -50,6 +50,7 @@ def test_info(run, encoded, static_folder):
         "vectors": 5,
         "dimensions": store.identity.dimensions,
         "dtype": "float16",
+        "backend": "torch",
         "max_length": None,
         "files": len(list(store.folder.glob("*.safetensors"))),
         "bytes": size,

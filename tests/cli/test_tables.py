@@ -1,11 +1,11 @@
-"""The table of scores in a terminal of eighty columns."""
+"""The tables of scores and of stores in a terminal of eighty columns."""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from gistembed.cli.tables import score_table
+from gistembed.cli.tables import score_table, store_table
 from gistembed.evaluate import METRICS
 from gistembed.record import Comparison, EvaluationRecord, Interval
 
@@ -77,3 +77,19 @@ def test_one_trained_model_has_no_caption():
     table = score_table(evaluation(models=models))
     assert table.caption is None
     assert len(lines_of(table)) == 4 + 1 + len(models)
+
+
+def test_stores_say_what_tells_them_apart():
+    """The name as it is, never read as markup; the backend where it isn't the usual one."""
+    known = {"vectors": 12_345, "dimensions": 384, "files": 3, "bytes": 9_700_000, "damaged": {}}
+    rows = [
+        known | {"guide": "[red]", "folder": "store/0123456789", "dtype": "float16", "backend": "torch"},
+        known | {"guide": "m", "folder": "store/abcdefghij", "dtype": "int8", "backend": "openvino"},
+    ]
+    lines = lines_of(store_table(rows))
+    first = next(line for line in lines if "01234567" in line)
+    second = next(line for line in lines if "abcdefgh" in line)
+    assert [cell.strip() for cell in first.strip("│").split("│")] == [
+        *("[red]", "01234567", "12,345", "384 float16", "3", "9.7", "0")
+    ]
+    assert second.startswith("│ m, openvino")

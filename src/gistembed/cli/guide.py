@@ -216,6 +216,7 @@ def _described(store: "GuideStore") -> dict[str, Any]:
         "vectors": summary.vectors,
         "dimensions": identity.dimensions,
         "dtype": identity.dtype,
+        "backend": identity.backend,
         "max_length": identity.max_length,
         "files": summary.shards,
         "bytes": summary.bytes,

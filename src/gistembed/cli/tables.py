@@ -61,7 +61,7 @@ def store_table(stores: Sequence[Mapping[str, Any]]) -> Table:
     for one in stores:
         table.add_row(
             # A name may hold what looks like markup.
-            Text(one["guide"] or "?"),
+            Text((one["guide"] or "?") + ("" if one["backend"] == "torch" else f", {one['backend']}")),
             Path(one["folder"]).name[:8],
             f"{one['vectors']:,}",
             f"{one['dimensions']:,} {one['dtype']}",
