@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from gistembed import UserError, fit
@@ -47,6 +48,18 @@ def test_two_guides_decide_together(run, static_folder, bert_folder):
         assert f"| model | {guide} |" in card
     assert "guided by static and bert" in page
     assert "with a committee of 2 frozen guide models that keeps" in card
+
+
+def test_a_file_of_vectors_twice_is_two_guides(run, pairs, tmp_path):
+    """To be told apart by their place: comparing their arrays ended the run."""
+    rows = [json.loads(line) for line in pairs.read_text(encoding="utf-8").splitlines()]
+    texts = [row[name] for row in rows for name in ("query", "pos")]
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal((len(texts), 4), np.float32))
+    (tmp_path / "v.texts.json").write_text(json.dumps(texts), encoding="utf-8")
+    once = run("once", str(tmp_path / "v.npy")).record
+    twice = run("twice", [str(tmp_path / "v.npy")] * 2).record
+    assert [guide.model.name for guide in twice.guides] == [str(tmp_path / "v.npy")] * 2
+    assert twice.audit.mask_rate == once.audit.mask_rate
 
 
 def test_a_student_is_its_own_guide(run, static_folder):

@@ -120,7 +120,7 @@ def _ready(config: RunConfig, console: Console, *, resume: bool) -> tuple[RunFol
 
 def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console) -> FitResult:
     """All stages in order; each adds what it found to the journal."""
-    guides = [_vectors(run, guide, journal, console) for guide in run.guides]
+    guides = [_vectors(run, number, journal, console) for number in range(len(run.guides))]
     if run.guided:
         _audit(run, guides, journal, console)
     scores = {"base": _score(run, run.student, "base", journal, console)}
@@ -153,17 +153,16 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
     return FitResult(folder.model("model"), folder.report, verdict, journal.record)
 
 
-def _vectors(
-    run: PreparedRun, guide: GuideWork | PreparedVectors, journal: Journal, console: Console
-) -> GuideVectors:
-    """The vectors of one guide; what it is and what it cost is added to the record."""
+def _vectors(run: PreparedRun, number: int, journal: Journal, console: Console) -> GuideVectors:
+    """The vectors of one of the guides; what it is and what it cost is added to the record."""
+    guide = run.guides[number]
     if isinstance(guide, PreparedVectors):
         vectors, record = guide.vectors, _given_record(guide)
     else:
-        vectors, record = _encode(run, guide, journal, console)
+        stage = "encode with the guide" + (f" {number + 1}" if len(run.guides) > 1 else "")
+        vectors, record = _encode(run, guide, stage, journal, console)
     # A run that goes on has the guides before this one from this attempt, and none from those before.
-    before = journal.record.guides[: run.guides.index(guide)]
-    journal.add(guides=[*before, record])
+    journal.add(guides=[*journal.record.guides[:number], record])
     return vectors
 
 
@@ -182,11 +181,8 @@ def _given_record(guide: PreparedVectors) -> GuideRecord:
 
 
 def _encode(
-    run: PreparedRun, work: GuideWork, journal: Journal, console: Console
+    run: PreparedRun, work: GuideWork, stage: str, journal: Journal, console: Console
 ) -> tuple[GuideVectors, GuideRecord]:
-    stage = "encode with the guide"
-    if len(run.guides) > 1:
-        stage += f" {run.guides.index(work) + 1}"
     for path, reason in work.store.summary().damaged.items():
         console.warn(
             f"{path}: not used ({reason}); its texts are encoded again; `gistembed guide compact` removes it"
