@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from gistembed.describe import data_record, machine, model_record, versions
 from gistembed.errors import UserError
 from gistembed.folder import RunFolder
-from gistembed.guide import GuideWork
 from gistembed.prepare import PreparedRun
 from gistembed.record import RunRecord
 
@@ -42,7 +41,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
     }
     for number, guide in enumerate(run.guides, 1):
         name = "guide" if number == 1 else f"guide {number}"
-        inputs[name] = guide.guide.identity if isinstance(guide, GuideWork) else guide.identity
+        inputs[name] = guide.identity
     if unfinished is not None:
         _check_same(run, config, inputs, unfinished)
         return unfinished.model_copy(

@@ -63,12 +63,6 @@ HARD_TEXTS = {
 }
 
 
-@pytest.fixture
-def server():
-    with running() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def naps(monkeypatch):
     """How long the library would have slept between attempts."""

@@ -11,17 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.guide.endpoint_runs import PIECE_TEXTS, TEXTS, held, run_of, settings_of
-from tests.guide.endpoint_server import DIMENSIONS, drop, embeddings, running, vector
+from tests.guide.endpoint_server import DIMENSIONS, drop, embeddings, vector
 from tests.guide.pid_as_key import begin
-from tests.pairs.pairs_samples import pairs_of
+from tests.guide.same_store import check_same_store
 
 from gistembed.errors import StorageError, UserError
-from gistembed.guide import GuideIdentity, GuideSettings, GuideStore, compact, open_guide, plan_encoding
-from gistembed.guide.encode import UnusableVectorError, encode_run
+from gistembed.guide.encode import UnusableVectorError
 from gistembed.guide.on_ray import _RayWorker, _run, _table, encode_on_ray
-from gistembed.guide.vectors import longest_first
-from gistembed.guide.workers import WorkerSettings
-from gistembed.guide.writer import StoreWriter
 
 # Ray Data warns of its own settings, which nobody has set.
 pytestmark = [
@@ -55,12 +51,6 @@ def cluster():
         )
         yield
         ray.shutdown()
-
-
-@pytest.fixture
-def server():
-    with running() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -112,23 +102,7 @@ def test_an_unusable_vector_is_named(cluster, server, tmp_path):
 
 @pytest.mark.slow
 def test_a_model_gives_the_same_store_as_in_one_process(cluster, bert_folder, tmp_path):
-    settings = GuideSettings(str(bert_folder))
-    guide = open_guide(settings)
-    identity = GuideIdentity(guide.identity, guide.max_length, guide.dimensions)
-    pairs = pairs_of([(f"{'long ' * (number % 5)}{number}", f"text {number}", []) for number in range(20)])
-    stores = [GuideStore(tmp_path / name, identity) for name in ("one", "ray")]
-    plan = plan_encoding(guide, pairs)
-    runs = longest_first(guide, plan, plan.missing(stores[0]), pairs)
-    for run in runs:
-        encode_run(guide, StoreWriter(stores[0]), run)
-    encode_on_ray(WorkerSettings(settings, tmp_path / "ray", identity, "bert"), runs, 2)
-    for store in stores:
-        compact(store)
-    ((one,), (ray,)) = (store.reopened().shards for store in stores)
-    assert ray.keys.to_bytes() == one.keys.to_bytes()
-    assert len(one) == 40
-    np.testing.assert_array_equal(ray.lengths, one.lengths)
-    np.testing.assert_allclose(ray.vectors, one.vectors, atol=1e-3)
+    check_same_store(bert_folder, tmp_path, lambda settings, runs: encode_on_ray(settings, runs, 2))
 
 
 # What needs no cluster

@@ -10,17 +10,15 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.guide.endpoint_runs import PIECE_TEXTS, TEXTS, held, run_of, settings_of
-from tests.guide.endpoint_server import DIMENSIONS, embeddings, running, vector
-from tests.pairs.pairs_samples import pairs_of
+from tests.guide.endpoint_server import DIMENSIONS, embeddings, vector
+from tests.guide.same_store import check_same_store
 
 from gistembed.errors import UserError
-from gistembed.guide import GuideIdentity, GuideSettings, GuideStore, compact, open_guide, plan_encoding
+from gistembed.guide import GuideStore, open_guide
 from gistembed.guide.encode import UnusableVectorError, encode_run
-from gistembed.guide.vectors import longest_first
-from gistembed.guide.workers import WorkerSettings, encode_in_processes
+from gistembed.guide.workers import encode_in_processes
 from gistembed.guide.writer import StoreWriter
 
 ANSWER = embeddings()
@@ -32,12 +30,6 @@ def slow(handler, request):
     ANSWER(handler, request)
 
 
-@pytest.fixture
-def server():
-    with running() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     monkeypatch.setattr("gistembed.guide.workers.PIECE_TEXTS", PIECE_TEXTS)
@@ -45,25 +37,11 @@ def small_pieces(monkeypatch):
 
 
 def test_a_model_gives_the_same_store_as_in_one_process(bert_folder, tmp_path):
-    settings = GuideSettings(str(bert_folder))
-    guide = open_guide(settings)
-    identity = GuideIdentity(guide.identity, guide.max_length, guide.dimensions)
-    pairs = pairs_of([(f"{'long ' * (number % 5)}{number}", f"text {number}", []) for number in range(20)])
-    stores = [GuideStore(tmp_path / name, identity) for name in ("one", "several")]
-    plan = plan_encoding(guide, pairs)
-    runs = longest_first(guide, plan, plan.missing(stores[0]), pairs)
-    for run in runs:
-        encode_run(guide, StoreWriter(stores[0]), run)
     done = []
-    encode_in_processes(WorkerSettings(settings, tmp_path / "several", identity, "x"), runs, 2, done.append)
+    check_same_store(
+        bert_folder, tmp_path, lambda settings, runs: encode_in_processes(settings, runs, 2, done.append)
+    )
     assert done == [PIECE_TEXTS] * 10
-    for store in stores:
-        compact(store)
-    ((one,), (several,)) = (store.reopened().shards for store in stores)
-    assert several.keys.to_bytes() == one.keys.to_bytes()
-    assert len(one) == 40
-    np.testing.assert_array_equal(several.lengths, one.lengths)
-    np.testing.assert_allclose(several.vectors, one.vectors, atol=1e-3)
 
 
 def test_a_worker_that_is_killed_ends_it_and_what_is_committed_stays(server, tmp_path):

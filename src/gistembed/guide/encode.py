@@ -44,9 +44,7 @@ class TextRun:
         for start in range(0, len(self), size):
             piece = slice(start, start + size)
             lengths = None if self.lengths is None else self.lengths[piece]
-            yield TextRun(
-                self.role, self.texts[piece], Keys(self.keys.high[piece], self.keys.low[piece]), lengths
-            )
+            yield TextRun(self.role, self.texts[piece], self.keys.at(piece), lengths)
 
 
 class UnusableVectorError(UserError):

@@ -12,7 +12,7 @@ import numpy as np
 from gistembed.errors import UserError
 from gistembed.guide.keys import Keys
 from gistembed.models import ROLES
-from gistembed.pairs.cells import KINDS
+from gistembed.pairs.cells import KINDS, surrogate_problem
 from gistembed.pairs.columns import only_column, plain_name, require_column
 from gistembed.pairs.table import Absent, Rows, Table
 from gistembed.pairs.text_files import open_jsonl
@@ -127,12 +127,9 @@ def _open_list(path: Path, name: str) -> Table:
 
 def _text(cell: object, table: Table, place: int, column: str) -> str:
     if isinstance(cell, str):
-        try:
-            cell.encode()
+        problem = surrogate_problem(cell)
+        if problem is None:
             return cell
-        except UnicodeEncodeError as error:
-            half, position = cell[error.start], error.start + 1
-            problem = f"holds half a surrogate pair ({half!r}) at position {position}. Mend or drop the row"
     elif cell is None or cell is Absent.KEY:
         problem = f"is {'null' if cell is None else 'missing'}. Every vector needs its text; fill it in"
     else:

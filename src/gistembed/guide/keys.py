@@ -55,7 +55,7 @@ class Keys:
         """How many there are."""
         return len(self.high)
 
-    def at(self, places: Int64[np.ndarray, " _"]) -> "Keys":
+    def at(self, places: Int64[np.ndarray, " _"] | slice) -> "Keys":
         """The keys at some places."""
         return Keys(self.high[places], self.low[places])
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from gistembed.errors import UserError
 from gistembed.guide.endpoint import EndpointGuide
+from gistembed.guide.identity import GuideIdentity
 from gistembed.guide.manifest import known_facts
 from gistembed.guide.model import ModelGuide
 from gistembed.models import ROLES, EmbeddingModel, folder_identity, resolve_folder
-from gistembed.terms import Backend, Role
+from gistembed.terms import Backend, Role, VectorDtype
 
 Guide = EmbeddingModel | ModelGuide | EndpointGuide
 """Whatever turns raw texts into vectors, and says all that these depend on."""
@@ -35,6 +36,19 @@ class GuideSettings:
     dimensions: int | None = None
     requests_per_minute: float | None = None
     backend: Backend = "torch"
+
+
+def guide_identity(
+    guide: ModelGuide | EndpointGuide, settings: GuideSettings, dtype: VectorDtype
+) -> GuideIdentity:
+    """All that the vectors of a guide depend on, as it is opened and kept.
+
+    Args:
+        guide: The guide.
+        settings: What it was opened with.
+        dtype: How its vectors are kept.
+    """
+    return GuideIdentity(guide.identity, guide.max_length, guide.dimensions, dtype, settings.backend)
 
 
 def open_guide(

@@ -141,10 +141,7 @@ class GuideStore:
             StorageError: If a vector was damaged since, or is damaged and `find` was not asked.
         """
         result = np.empty((len(rows), self.identity.dimensions), self.identity.numpy_dtype)
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(numbers).tolist():
-            shard, here = self.shards[number], np.flatnonzero(numbers == number)
-            places = rows[here] - self._starts[number]
+        for shard, here, places in self._by_shard(rows):
             if not shard.intact(places).all():
                 raise StorageError(f"{shard.path}: damaged; run `gistembed guide verify`, then start again")
             result[here] = shard.vectors[places]
@@ -156,12 +153,19 @@ class GuideStore:
         Args:
             rows: Rows that `find` gave.
         """
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
         result = np.zeros(len(rows), np.int32)
-        for number in np.unique(numbers).tolist():
-            here = numbers == number
-            result[here] = self.shards[number].lengths[rows[here] - self._starts[number]]
+        for shard, here, places in self._by_shard(rows):
+            result[here] = shard.lengths[places]
         return result
+
+    def _by_shard(
+        self, rows: Int64[np.ndarray, " rows"]
+    ) -> Iterator[tuple[Shard, Int64[np.ndarray, " here"], Int64[np.ndarray, " here"]]]:
+        """Each shard that holds some of the rows: which of them, and their places in it."""
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(numbers).tolist():
+            here = np.flatnonzero(numbers == number)
+            yield self.shards[number], here, rows[here] - self._starts[number]
 
     def append(
         self,
@@ -221,7 +225,8 @@ class GuideStore:
             self.shards, self._damaged, vanished = [], {}, False
             there = self.folder.glob(f"[!.]*{SUFFIX}") if self._only is None else self._only
             paths = sorted(there)
-            _allow_open_files(len(paths))
+            if paths:
+                _allow_open_files(len(paths))
             for path in paths:
                 try:
                     self.shards.append(Shard(path, self.identity))

@@ -253,8 +253,7 @@ def embed_now(
     start = 0
     for role, ids in text_ids_by_role(pairs).items():
         blocks.append(model.embed([pairs.texts[text_id] for text_id in ids.tolist()], role, on_progress))
-        rows[role] = np.full(len(pairs.texts), -1, dtype=np.int64)
-        rows[role][ids] = np.arange(start, start + len(ids))
+        rows[role] = _by_id(pairs, ids, np.arange(start, start + len(ids)))
         start += len(ids)
     return GuideVectors(np.concatenate(blocks), rows)
 
@@ -287,11 +286,17 @@ def look_up(store: GuideStore, plan: EncodingPlan, pairs: Pairs) -> GuideVectors
         plan: What `plan_encoding` says of its guide and these pairs.
         pairs: The pairs whose texts are looked up.
     """
-    rows: dict[Role, Int64[np.ndarray, " texts"]] = {}
-    for role, keys in plan.keys.items():
-        rows[role] = np.full(len(pairs.texts), -1, dtype=np.int64)
-        rows[role][plan.ids[role]] = store.find(keys)
+    rows = {role: _by_id(pairs, plan.ids[role], store.find(keys)) for role, keys in plan.keys.items()}
     return GuideVectors(StoredVectors(store), rows)
+
+
+def _by_id(
+    pairs: Pairs, ids: Int64[np.ndarray, " own"], rows: Int64[np.ndarray, " own"]
+) -> Int64[np.ndarray, " texts"]:
+    """The row of each text of the table, from those of some of its ids; -1 for the others."""
+    every = np.full(len(pairs.texts), -1, dtype=np.int64)
+    every[ids] = rows
+    return every
 
 
 def _first_place(pairs: Pairs, text_id: int) -> str:

@@ -6,10 +6,9 @@ from pathlib import Path
 from gistembed.console import Console
 from gistembed.guide.encode import encode_run
 from gistembed.guide.endpoint import EndpointGuide, Estimate
-from gistembed.guide.identity import GuideIdentity
 from gistembed.guide.model import ModelGuide
 from gistembed.guide.on_ray import encode_on_ray
-from gistembed.guide.opening import GuideSettings, open_guide
+from gistembed.guide.opening import GuideSettings, guide_identity, open_guide
 from gistembed.guide.store import GuideStore
 from gistembed.guide.vectors import (
     EncodingPlan,
@@ -46,6 +45,11 @@ class GuideWork:
     missing: MissingTexts
     pairs: Pairs
 
+    @property
+    def identity(self) -> str:
+        """The guide's own."""
+        return self.guide.identity
+
     def estimate(self, price: float | None) -> Estimate | None:
         """What an endpoint would be sent, and what it would cost; None for a guide that runs here.
 
@@ -72,8 +76,7 @@ def prepare_work(
         UserError: If there is no such guide, it can't be set so, or the store can't be written.
     """
     guide = open_guide(settings, store=root)
-    identity = GuideIdentity(guide.identity, guide.max_length, guide.dimensions, dtype, settings.backend)
-    store = GuideStore(root, identity, guide.name, guide.facts)
+    store = GuideStore(root, guide_identity(guide, settings, dtype), guide.name, guide.facts)
     plan = plan_encoding(guide, pairs)
     missing = plan.missing(store)
     if missing:

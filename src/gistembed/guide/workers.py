@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gistembed.errors import UserError
 from gistembed.guide.encode import TextRun, encode_run
 from gistembed.guide.identity import GuideIdentity
-from gistembed.guide.opening import GuideSettings, open_guide
+from gistembed.guide.opening import GuideSettings, guide_identity, open_guide
 from gistembed.guide.store import GuideStore
 from gistembed.guide.writer import StoreWriter
 
@@ -57,14 +57,7 @@ class EncodingWorker:
         """
         self._guide = open_guide(settings.guide, device=device)
         wanted = settings.identity
-        here = GuideIdentity(
-            self._guide.identity,
-            self._guide.max_length,
-            self._guide.dimensions,
-            wanted.dtype,
-            settings.guide.backend,
-        )
-        if here != wanted:
+        if guide_identity(self._guide, settings.guide, wanted.dtype) != wanted:
             raise UserError(
                 f"--guide {settings.guide.name}: a worker finds another model under this name; "
                 "give a folder that all of them share"

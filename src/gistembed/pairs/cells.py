@@ -54,6 +54,20 @@ def negative_texts(cell: object, column: str) -> list[str]:
     return [_text(item, column, number) for number, item in enumerate(cell, 1) if not _is_blank(item)]
 
 
+def surrogate_problem(text: str) -> str | None:
+    """What is wrong and what to do if a text can't be written as UTF-8, in the middle of a line.
+
+    Args:
+        text: The text.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half, position = text[error.start], error.start + 1
+        return f"holds half a surrogate pair ({half!r}) at position {position}. Mend or drop the row"
+    return None
+
+
 def _is_blank(cell: object) -> bool:
     return cell is None or cell is Absent.KEY or (isinstance(cell, str) and (not cell or cell.isspace()))
 
@@ -72,12 +86,9 @@ def _text(cell: object, column: str, item: int | None = None) -> str:
         problem = f"holds only white space. {NEEDED}"
     elif "\0" in cell:
         problem = f"holds a NUL character at position {cell.index(chr(0)) + 1}. Mend or drop the row."
+    elif (broken := surrogate_problem(cell)) is not None:
+        problem = f"{broken}."
     else:
-        try:
-            cell.encode()
-            return cell
-        except UnicodeEncodeError as error:
-            half, position = cell[error.start], error.start + 1
-            problem = f"holds half a surrogate pair ({half!r}) at position {position}. Mend or drop the row."
+        return cell
     where = f"column {quoted(column)}" + ("" if item is None else f", item {item}")
     raise CellError(f"{where} {problem}")
