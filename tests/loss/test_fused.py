@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.loss.checks import check_float32
+from tests.loss.checks import check_float32, gradient_error, reference, run
 from tests.loss.loss_batches import loss_batches
 
 from gistembed import MaskPolicy, guided_contrastive_loss
@@ -42,6 +42,26 @@ def plain_batches(draw):
 def test_the_kernel_equals_the_reference(batch):
     moved = {name: one.to(DEVICE) if isinstance(one, torch.Tensor) else one for name, one in batch.items()}
     check_float32(moved, kernel="triton")
+
+
+def test_all_scores_far_below_zero():
+    """Beside the last column of a tile, e^(0 - log of the denominator) was more than float32 holds."""
+    anchors = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).abs()
+    guide = torch.eye(4)
+    batch = {
+        "anchors": anchors,
+        "positives": -anchors,
+        "guide_anchors": guide,
+        "guide_positives": guide,
+        "policy": MaskPolicy(contrast_anchors=False, contrast_positives=False),
+        "temperature": 0.005,
+    }
+    expected = reference(**batch)
+    moved = {name: one.to(DEVICE) if isinstance(one, torch.Tensor) else one for name, one in batch.items()}
+    output, gradients = run(moved, kernel="triton")
+    assert output.loss.item() == pytest.approx(expected.loss, rel=1e-5)
+    for name, gradient in gradients.items():
+        assert gradient_error(moved, name, gradient, expected.gradients[name]) < 1e-5
 
 
 def large_batch(rows=100, dim=40, guide_dim=33):

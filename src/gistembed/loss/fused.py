@@ -255,6 +255,7 @@ def _slopes_kernel(
     column = tl.program_id(1) * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
     place = scores + row.to(tl.int64) * stride + column
     there = column < candidates
-    share = tl.exp(tl.load(place, mask=there, other=0.0) - tl.load(log_all + row))
+    # Beside the scores: nothing, and not the exponential of a denominator that may be very small.
+    share = tl.exp(tl.load(place, mask=there, other=float("-inf")) - tl.load(log_all + row))
     slope = tl.where(column == row + own, share - 1.0, share) * tl.load(factors + row)
     tl.store(place, slope, mask=there)
