@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from gistembed import __version__
+from gistembed.cli.data import data
 from gistembed.cli.fit import fit
 from gistembed.cli.guide import guide
 from gistembed.cli.selftest import selftest
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(fit)
 app.command()(selftest)
+app.add_typer(data, name="data")
 app.add_typer(guide, name="guide")
 
 # What typer makes of Ctrl-C.

@@ -1,0 +1,5 @@
+"""``gistembed data``: pairs read, checked, mended, made and turned into other formats."""
+
+import typer
+
+data = typer.Typer(help="Check, mend, make and convert pairs.", no_args_is_help=True, rich_markup_mode=None)
