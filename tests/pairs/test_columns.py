@@ -56,13 +56,13 @@ def test_roles_are_found_by_name(names, expected):
         (
             ["sentence1", "sentence2", "Label"],
             "column 'Label' suggests that not every row is a positive pair. "
-            "Keep only the rows that are and leave the column out, "
+            "Say from which value on it is with --min-score, "
             "or use all rows with --columns 'anchor=sentence1,positive=sentence2'.",
         ),
         (
             ["similarity_score", "anchor", "positive", "neg_1"],
             "column 'similarity_score' suggests that not every row is a positive pair. "
-            "Keep only the rows that are and leave the column out, "
+            "Say from which value on it is with --min-score, "
             "or use all rows with --columns 'anchor=anchor,positive=positive,negative=neg_1'.",
         ),
     ],

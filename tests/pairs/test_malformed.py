@@ -14,7 +14,7 @@ from pairs_samples import write_jsonl, write_separated
 
 from gistembed.errors import UserError
 from gistembed.pairs import read_pairs
-from gistembed.pairs.arrow_tables import open_dataset
+from gistembed.pairs.sources.arrow_tables import open_dataset
 
 NEEDED = "Every row needs an anchor and a positive; drop or fill the row."
 TEXT = "Write it as text or drop the row."
@@ -53,7 +53,7 @@ JSONL = {
     GOOD + b'{"q": "a", "pos": 1.5}': f":2: column 'pos' holds a number (1.5), not text. {TEXT}",
     GOOD + b'{"q": "a", "pos": NaN}': f":2: column 'pos' holds a number (nan), not text. {TEXT}",
     GOOD + b'{"q": "a", "pos": true}': f":2: column 'pos' holds a boolean (True), not text. {TEXT}",
-    GOOD + b'{"q": "a", "pos": {"text": "x\\ny"}}': f":2: column 'pos' holds an object ({{'text': 'x\\ny'}}), not text. {TEXT}",
+    GOOD + b'{"q": "a", "pos": {"words": "x\\ny"}}': f":2: column 'pos' holds an object ({{'words': 'x\\ny'}}), not text. {TEXT}",
     GOOD + b'{"q": ["a"], "pos": "b"}': ":2: column 'q' holds a list. An anchor is one text; write a row for each.",
     GOOD + b'{"q": "a", "pos": []}': f":2: column 'pos' is an empty list. {NEEDED}",
     GOOD + b'{"q": "a", "pos": ["b", null]}': f":2: column 'pos', item 2 is null. {NEEDED}",
@@ -65,7 +65,7 @@ JSONL = {
     GOOD + b'{"q": "a", "pos": "b", "neg": ["\\udfff"]}': ":2: column 'neg', item 1 holds half a surrogate pair ('\\udfff') at position 1. Mend or drop the row.",
     GOOD + b'{"q": "a", "pos": "bc\\u0000"}': ":2: column 'pos' holds a NUL character at position 3. Mend or drop the row.",
     b'{"q": "a", "pos": "a"}\n': ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
-    b'{"q": "a", "pos": "b", "score": 0.2}': ": column 'score' suggests that not every row is a positive pair. Keep only the rows that are and leave the column out, or use all rows with --columns 'anchor=q,positive=pos'.",
+    b'{"q": "a", "pos": "b", "score": 0.2}': ": column 'score' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns 'anchor=q,positive=pos'.",
     GOOD + b'{"q": "a", "pos": "b", "question": "c"}': f": columns 'q', 'question' could each be the anchor. The columns are 'q', 'pos', 'question'; rename all but one, or say which to use with {USAGE}.",
     GOOD + b'{"q": "a", "pos": ' + b"[" * 300 + b"]" * 300 + b"}": f":2: column 'pos', item 1 holds a list ([[[[[[[...]]]]]]]), not text. {TEXT}",
 }  # fmt: skip
@@ -91,7 +91,7 @@ CSV = {
     "q,pos\na,b\n".encode("utf-16"): ":1: the file is UTF-16 or UTF-32. Save it as UTF-8.",
     HEAD + b"a\0,b,c\n": ":2: column 'q' holds a NUL character at position 2. Mend or drop the row.",
     HEAD + b"a,a,b\n": ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
-    b"sentence1,sentence2,label\na,b,0\n": ": column 'label' suggests that not every row is a positive pair. Keep only the rows that are and leave the column out, or use all rows with --columns 'anchor=sentence1,positive=sentence2'.",
+    b"sentence1,sentence2,label\na,b,0\n": ": column 'label' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns 'anchor=sentence1,positive=sentence2'.",
 }  # fmt: skip
 
 TSV = {
@@ -111,7 +111,7 @@ ARROW = [
     ([True], ["b"], f": row 1: column 'q' holds a boolean (True), not text. {TEXT}"),
     (["a"], [float("nan")], f": row 1: column 'pos' holds a number (nan), not text. {TEXT}"),
     (["a"], [b"b\n"], f": row 1: column 'pos' holds bytes (b'b\\n'), not text. {TEXT}"),
-    (["a"], [{"text": "b"}], f": row 1: column 'pos' holds an object ({{'text': 'b'}}), not text. {TEXT}"),
+    (["a"], [{"words": "b"}], f": row 1: column 'pos' holds an object ({{'words': 'b'}}), not text. {TEXT}"),
     ([["a"]], ["b"], ": row 1: column 'q' holds a list. An anchor is one text; write a row for each."),
     (["a", "c"], [["b"], []], f": row 2: column 'pos' is an empty list. {NEEDED}"),
     (["a", "c"], [["b"], ["b", None]], f": row 2: column 'pos', item 2 is null. {NEEDED}"),
@@ -208,7 +208,7 @@ def test_folder_that_is_no_dataset():
     Path("folder").mkdir()
     message = (
         "folder: the folder is not one that `datasets` saved to disk, or it is damaged. "
-        "Give such a folder, or a .jsonl, .csv, .tsv or .parquet file."
+        "Give such a folder, a folder of BEIR, or a .jsonl, .csv, .tsv, .parquet or .arrow file."
     )
     assert_refused("folder", message)
     Path("folder/state.json").write_text("{")
@@ -217,15 +217,14 @@ def test_folder_that_is_no_dataset():
         assert_refused("folder", message)
 
 
-@pytest.mark.parametrize(
-    ("name", "ending"), [("pairs.txt", "'.txt'"), ("pairs", "''"), ("pairs.jsonl.gz", "'.gz'")]
-)
+@pytest.mark.parametrize(("name", "ending"), [("pairs.txt", "'.txt'"), ("pairs", "''"), ("pairs.gz", "''")])
 def test_unknown_ending(name, ending):
     Path(name).write_text("x")
     assert_refused(
         name,
         f"{name}: the ending {ending} doesn't tell the format. "
-        "Give a .jsonl, .csv, .tsv or .parquet file, or a folder that `datasets` saved to disk.",
+        "Give a .jsonl, .csv, .tsv (also .gz or .zst), .parquet or .arrow file, or a folder of BEIR or of "
+        "`datasets`.",
     )
 
 

@@ -136,7 +136,7 @@ def test_long_fields_are_read_and_the_limit_is_restored():
 
 
 def test_parquet_places_count_across_batches(monkeypatch):
-    monkeypatch.setattr("gistembed.pairs.arrow_tables.BATCH_ROWS", 2)
+    monkeypatch.setattr("gistembed.pairs.sources.arrow_tables.BLOCK_ROWS", 2)
     columns = {"q": [f"q{number}" for number in range(5)], "pos": [f"p{number}" for number in range(5)]}
     pairs = read_pairs(write_parquet(Path("pairs.parquet"), columns))
     assert places(pairs) == [f"pairs.parquet: row {number}" for number in range(1, 6)]

@@ -12,9 +12,9 @@ from jaxtyping import Float32, Int64
 from gistembed.errors import UserError
 from gistembed.guide.vectors import GuideVectors, text_ids_by_role
 from gistembed.pairs import Columns, Pairs, parse_columns
-from gistembed.pairs.cells import KINDS, negative_texts
-from gistembed.pairs.columns import require_column
-from gistembed.pairs.sources import open_table
+from gistembed.pairs.opening import open_table
+from gistembed.pairs.rows.cells import KINDS, negative_passages
+from gistembed.pairs.rows.columns import require_column
 from gistembed.pairs.wording import quoted
 from gistembed.terms import Role
 
@@ -102,14 +102,15 @@ def _couples(
                 f"--guide {PREFIX}: {len(given)} columns hold vectors of a {role}, but {len(texts)} hold "
                 f"{role}s; write {USAGE}."
             )
-    return columns.used, tuple(name for role in own for name in by_role.get(role, ()))
+    return columns.texts, tuple(name for role in own for name in by_role.get(role, ()))
 
 
 def _parts(text_cell: object, cell: object, column: str, vector_column: str) -> Iterator[tuple[str, object]]:
     """The texts of a cell, and what stands beside each of them."""
     if not isinstance(text_cell, list):
-        for text in negative_texts(text_cell, column):
-            yield text, cell
+        for passage in negative_passages(text_cell, column):
+            if passage is not None:
+                yield passage.text, cell
         return
     if not isinstance(cell, list) or len(cell) != len(text_cell):
         raise _VectorError(
@@ -117,8 +118,9 @@ def _parts(text_cell: object, cell: object, column: str, vector_column: str) -> 
             f"texts, {len(text_cell)}. Write a list of lists of numbers."
         )
     for text, vector in zip(text_cell, cell, strict=True):
-        for one in negative_texts(text, column):
-            yield one, vector
+        for passage in negative_passages(text, column):
+            if passage is not None:
+                yield passage.text, vector
 
 
 def _keep(

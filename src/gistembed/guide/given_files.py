@@ -14,9 +14,9 @@ from jaxtyping import Float, Int64
 
 from gistembed.errors import UserError
 from gistembed.guide.given_texts import TEXT_NAMES, find_column, open_texts, texts_path
-from gistembed.pairs.arrow_tables import open_parquet
-from gistembed.pairs.columns import plain_name
-from gistembed.pairs.table import Table
+from gistembed.pairs.rows.columns import plain_name
+from gistembed.pairs.sources.arrow_tables import open_parquet
+from gistembed.pairs.sources.table import Table
 from gistembed.pairs.wording import listed, located, one_line, quoted
 
 VECTOR_NAMES = ["vector", "vectors", "embedding", "embeddings"]

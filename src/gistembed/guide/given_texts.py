@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,10 @@ import numpy as np
 from gistembed.errors import UserError
 from gistembed.guide.keys import Keys
 from gistembed.models import ROLES
-from gistembed.pairs.cells import KINDS, surrogate_problem
-from gistembed.pairs.columns import only_column, plain_name, require_column
-from gistembed.pairs.table import Absent, Rows, Table
-from gistembed.pairs.text_files import open_jsonl
+from gistembed.pairs.rows.cells import KINDS, surrogate_problem
+from gistembed.pairs.rows.columns import only_column, plain_name, require_column
+from gistembed.pairs.sources.table import Absent, Block, Choose, Table
+from gistembed.pairs.sources.text_files import open_jsonl
 from gistembed.pairs.wording import located, one_line, quoted
 from gistembed.terms import Role
 
@@ -119,10 +119,10 @@ def _open_list(path: Path, name: str) -> Table:
         kind = KINDS.get(type(texts), "text" if isinstance(texts, str) else "null")
         raise UserError(f"{name}: the file holds {kind}, not a list. Write one list of texts.")
 
-    def rows(columns: Sequence[str]) -> Rows:
-        yield from ((number, [text]) for number, text in enumerate(texts, 1))
+    def blocks(choose: Choose, _: object) -> Iterator[Block]:
+        yield Block(range(1, len(texts) + 1), choose(("text",)), [texts])
 
-    return Table(name, "row", ("text",), rows)
+    return Table(name, "row", blocks, ("text",))
 
 
 def _text(cell: object, table: Table, place: int, column: str) -> str:

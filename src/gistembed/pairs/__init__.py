@@ -1,16 +1,22 @@
 """Pairs of texts: read, checked, numbered, and split without a leak."""
 
-from gistembed.pairs.columns import Columns, parse_columns, resolve_columns
+from gistembed.pairs.grades import Grades
+from gistembed.pairs.names import Names
 from gistembed.pairs.pairs import Pairs, Relations, offsets_of
 from gistembed.pairs.read import read_pairs
-from gistembed.pairs.rows import Passage, Row
+from gistembed.pairs.rows.columns import Columns, parse_columns, resolve_columns
+from gistembed.pairs.rows.row import Passage, Row
+from gistembed.pairs.sources.table import Problem
 from gistembed.pairs.split import Split, hold_out, without_texts
-from gistembed.pairs.stream import Problem, read_rows
+from gistembed.pairs.stream import read_rows
 from gistembed.pairs.texts import Texts
-from gistembed.pairs.write import write_rows
+from gistembed.pairs.writing import FORMATS, write_rows
 
 __all__ = [
+    "FORMATS",
     "Columns",
+    "Grades",
+    "Names",
     "Pairs",
     "Passage",
     "Problem",

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
-from gistembed.pairs.pairs import Pairs, offsets_of
+from gistembed.pairs.pairs import Pairs
 
 SAME_TEXT = "pairs whose positive is the same text as the anchor"
 OWN_NEGATIVE = "negatives that are the pair's own anchor or a known positive of it"
@@ -14,41 +14,45 @@ REPEATED = "pairs that repeat an earlier pair with the same negatives"
 
 def clean(pairs: Pairs) -> Pairs:
     """The pairs without those that say nothing, and without negatives that contradict a pair."""
+    dropped = dict(pairs.dropped)
     same_text = pairs.anchors == pairs.positives
-    pairs = pairs.take(np.flatnonzero(~same_text))
+    if same_text.any():
+        dropped[SAME_TEXT] = int(same_text.sum())
+        pairs = pairs.take(np.flatnonzero(~same_text))
     own_negative = _own_negatives(pairs)
-    pairs = _without_negatives(pairs, own_negative)
+    if own_negative.any():
+        dropped[OWN_NEGATIVE] = int(own_negative.sum())
+        pairs = pairs.without_negatives(own_negative)
     repeated = _repeated(pairs)
-    pairs = pairs.take(np.flatnonzero(~repeated))
-    left_out = {SAME_TEXT: same_text, OWN_NEGATIVE: own_negative, REPEATED: repeated}
-    return replace(
-        pairs, dropped={reason: int(rows.sum()) for reason, rows in left_out.items() if rows.any()}
-    )
+    if len(repeated):
+        dropped[REPEATED] = len(repeated)
+        pairs = pairs.take(np.delete(np.arange(len(pairs)), repeated))
+    return replace(pairs, dropped=dropped)
 
 
 def _own_negatives(pairs: Pairs) -> Bool[np.ndarray, " negatives"]:
+    if not len(pairs.negative_ids):
+        return np.zeros(0, bool)
     anchors = pairs.anchors[pairs.negative_rows()]
     known = np.isin(anchors * len(pairs.texts) + pairs.negative_ids, pairs.pair_keys())
     own: Bool[np.ndarray, " negatives"] = known | (anchors == pairs.negative_ids)
     return own
 
 
-def _without_negatives(pairs: Pairs, leaves: Bool[np.ndarray, " negatives"]) -> Pairs:
-    rows = pairs.negative_rows()[~leaves]
-    return replace(
-        pairs,
-        negative_offsets=offsets_of(np.bincount(rows, minlength=len(pairs))),
-        negative_ids=pairs.negative_ids[~leaves],
-    )
-
-
-def _repeated(pairs: Pairs) -> Bool[np.ndarray, " pairs"]:
+def _repeated(pairs: Pairs) -> Int64[np.ndarray, " repeated"]:
+    """The pairs that stand before already, with the same negatives, in the order of the pairs."""
     keys = pairs.pair_keys()
-    _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    repeated = np.zeros(len(pairs), bool)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    like_next = ordered[1:] == ordered[:-1]
+    several = np.zeros(len(keys), bool)
+    several[order[1:][like_next]] = True
+    several[order[:-1][like_next]] = True
+    repeated: list[int] = []
     seen: set[tuple[int, bytes]] = set()
-    for row in np.flatnonzero(counts[which] > 1).tolist():
+    for row in np.flatnonzero(several).tolist():
         whole = (int(keys[row]), pairs.negatives(row).tobytes())
-        repeated[row] = whole in seen
+        if whole in seen:
+            repeated.append(row)
         seen.add(whole)
-    return repeated
+    return np.array(repeated, np.int64)

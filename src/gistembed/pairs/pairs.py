@@ -1,16 +1,19 @@
 """Pairs of texts as ids: what every later part of a run works with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from operator import index
 from typing import SupportsIndex
 
 import numpy as np
 import xxhash
-from jaxtyping import Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
-from gistembed.pairs.columns import Columns
+from gistembed.pairs.names import Names
+from gistembed.pairs.rows.columns import Columns
 from gistembed.pairs.texts import Texts
 from gistembed.pairs.wording import PlaceWord, located
+from gistembed.terms import Role
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,12 @@ class Pairs:
         place_word: Whether places are lines or rows.
         rows_read: Rows in the source.
         dropped: How many pairs or negatives were left out when reading, by reason in words.
+        task_names: The tasks, by number; none where no row tells its task.
+        tasks: Number of each pair's task.
+        weights: How much each pair counts in the loss; None where all count alike.
+        trusted: Whether a person says of each negative that it is one; None where nobody says so.
+        instructed: How many rows came with an instruction that is no part of their texts.
+        names: What texts are called in the source, by role.
     """
 
     texts: Texts
@@ -68,6 +77,12 @@ class Pairs:
     place_word: PlaceWord
     rows_read: int
     dropped: dict[str, int] = field(default_factory=dict)
+    task_names: tuple[str, ...] = ()
+    tasks: Int32[np.ndarray, " pairs"] | None = None
+    weights: Float32[np.ndarray, " pairs"] | None = None
+    trusted: Bool[np.ndarray, " negatives"] | None = None
+    instructed: int = 0
+    names: Mapping[Role, Names] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -89,13 +104,27 @@ class Pairs:
         """These pairs in this order, over the same texts."""
         starts = self.negative_offsets[rows]
         counts = self.negative_offsets[rows + 1] - starts
+        negatives = spans(starts, counts)
         return replace(
             self,
             anchors=self.anchors[rows],
             positives=self.positives[rows],
             negative_offsets=offsets_of(counts),
-            negative_ids=self.negative_ids[spans(starts, counts)],
+            negative_ids=self.negative_ids[negatives],
             places=self.places[rows],
+            tasks=None if self.tasks is None else self.tasks[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            trusted=None if self.trusted is None else self.trusted[negatives],
+        )
+
+    def without_negatives(self, leaves: Bool[np.ndarray, " negatives"]) -> "Pairs":
+        """The same pairs without these of their negatives."""
+        rows = self.negative_rows()[~leaves]
+        return replace(
+            self,
+            negative_offsets=offsets_of(np.bincount(rows, minlength=len(self))),
+            negative_ids=self.negative_ids[~leaves],
+            trusted=None if self.trusted is None else self.trusted[~leaves],
         )
 
     def text_ids(self) -> Int64[np.ndarray, " distinct"]:

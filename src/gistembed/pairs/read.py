@@ -1,31 +1,38 @@
 """Reads pairs: every cell checked, every distinct text numbered."""
 
-import os
-from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from gistembed.errors import UserError
-from gistembed.pairs.cells import CellError, anchor_text, negative_texts, positive_texts
 from gistembed.pairs.clean import clean
-from gistembed.pairs.columns import Columns, resolve_columns
-from gistembed.pairs.pairs import Pairs, offsets_of
-from gistembed.pairs.sources import open_table
-from gistembed.pairs.table import Table
+from gistembed.pairs.grades import Grades
+from gistembed.pairs.names import NameCollector
+from gistembed.pairs.opening import open_table
+from gistembed.pairs.pairs import Pairs, offsets_of, spans
+from gistembed.pairs.rows.columns import Columns
+from gistembed.pairs.rows.row import Passage, Row
+from gistembed.pairs.sources.table import Table
+from gistembed.pairs.stream import ReadBlock, plain_texts, read_blocks, rows_of
 from gistembed.pairs.texts import Texts
 
 if TYPE_CHECKING:
-    import datasets
+    from gistembed.pairs.opening import Source
+
+Instructions = Literal["ignore", "prefix"]
 
 
 def read_pairs(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    source: "Source",
     *,
     columns: Mapping[str, Sequence[str]] | None = None,
     texts: Texts | None = None,
+    grades: Grades | None = None,
+    instructions: Instructions = "ignore",
 ) -> Pairs:
     """Read the pairs of a file, a folder or a data set; texts stay as they are, character by character.
 
@@ -34,19 +41,19 @@ def read_pairs(
     known to belong to their anchor.
 
     Args:
-        source: A .jsonl, .ndjson, .csv, .tsv or .parquet file, a folder that `save_to_disk` of `datasets`
-            wrote, or a data set in memory. Of several splits, ``train`` is read.
+        source: A .jsonl, .ndjson, .csv or .tsv file (also packed: .gz, .zst), a .parquet or .arrow file, a
+            folder that `save_to_disk` of `datasets` wrote, a folder of BEIR, Tevatron or MS MARCO, or a data
+            set in memory. Of several splits, ``train`` is read.
         columns: Columns by role, if their names don't tell.
         texts: The table to number the texts in, to share it with other pairs; None makes a new one.
+        grades: Which rows of pairs with scores or labels are positives; None where all are.
+        instructions: Whether instructions that stand beside texts are put before them, or left out.
 
     Raises:
         UserError: If anything in the source isn't as it should be; the message names the place.
     """
     table = open_table(source)
-    roles = resolve_columns(table.names, table.name, columns)
-    pairs = _read_rows(table, roles, Texts() if texts is None else texts)
-    if not pairs.rows_read:
-        raise UserError(f"{pairs.source}: there are no rows.")
+    pairs = _read(table, columns, Texts() if texts is None else texts, grades, instructions)
     cleaned = clean(pairs)
     if not len(cleaned):
         reasons = ", ".join(f"{count} {reason}" for reason, count in cleaned.dropped.items())
@@ -54,42 +61,153 @@ def read_pairs(
     return cleaned
 
 
-def _read_rows(table: Table, columns: Columns, texts: Texts) -> Pairs:
-    anchors, positives, negative_ids, counts, places = (array("q") for _ in range(5))
-    rows_read = 0
-    first_negative = 1 + len(columns.positive)
-    with closing(table.rows(columns.used)) as rows:
-        for place, cells in rows:
-            rows_read += 1
-            try:
-                anchor = texts.add(anchor_text(cells[0], columns.anchor))
-                own_positives = [
-                    texts.add(text)
-                    for column, cell in zip(columns.positive, cells[1:first_negative], strict=True)
-                    for text in positive_texts(cell, column)
-                ]
-                own_negatives = [
-                    texts.add(text)
-                    for column, cell in zip(columns.negatives, cells[first_negative:], strict=True)
-                    for text in negative_texts(cell, column)
-                ]
-            except CellError as problem:
-                raise UserError(f"{table.place(place)}: {problem}") from None
-            for positive in own_positives:
-                anchors.append(anchor)
-                positives.append(positive)
-                negative_ids.extend(own_negatives)
-                counts.append(len(own_negatives))
-                places.append(place)
-    return Pairs(
-        texts=texts,
-        source=table.name,
-        columns=columns,
-        anchors=np.array(anchors, np.int64),
-        positives=np.array(positives, np.int64),
-        negative_offsets=offsets_of(np.array(counts, np.int64)),
-        negative_ids=np.array(negative_ids, np.int64),
-        places=np.array(places, np.int64),
-        place_word=table.place_word,
-        rows_read=rows_read,
-    )
+def _read(
+    table: Table,
+    columns: Mapping[str, Sequence[str]] | None,
+    texts: Texts,
+    grades: Grades | None,
+    instructions: Instructions,
+) -> Pairs:
+    gathered = _Gathered(texts, instructions)
+    roles: Columns | None = None
+    with closing(read_blocks(table, columns, graded=grades is not None)) as blocks:
+        for read in blocks:
+            roles = read.reader.columns
+            flat = plain_texts(read)
+            if flat is not None:
+                gathered.add_texts(read, flat)
+                continue
+            rows = rows_of(table, iter([read]), None)
+            gathered.add_rows(list(rows if grades is None else grades.split(rows)))
+    assert roles is not None, "a table without rows is refused before"
+    pairs = gathered.pairs(table, roles)
+    return pairs if grades is None else grades.attach(pairs)
+
+
+@dataclass
+class _Gathered:
+    """What was read so far, as arrays block by block."""
+
+    texts: Texts
+    instructions: Instructions
+    rows_read: int = 0
+    instructed: int = 0
+    anchors: list[Int64[np.ndarray, " _"]] = field(default_factory=list)
+    positives: list[Int64[np.ndarray, " _"]] = field(default_factory=list)
+    negatives: list[Int64[np.ndarray, " _"]] = field(default_factory=list)
+    counts: list[Int64[np.ndarray, " _"]] = field(default_factory=list)
+    places: list[Int64[np.ndarray, " _"]] = field(default_factory=list)
+    tasks: list[Int32[np.ndarray, " _"]] = field(default_factory=list)
+    weights: list[Float32[np.ndarray, " _"]] = field(default_factory=list)
+    trusted: list[Bool[np.ndarray, " _"]] = field(default_factory=list)
+    task_numbers: dict[str, int] = field(default_factory=dict)
+    names: NameCollector = field(default_factory=NameCollector)
+
+    def add_texts(self, read: ReadBlock, flat: Sequence[str]) -> None:
+        """A block in which every cell is one text."""
+        columns = read.reader.columns
+        ids = self.texts.add_all(flat).reshape(len(read.block.places), -1)
+        pairs_of_row = len(columns.positive)
+        first_negative = 1 + pairs_of_row
+        negatives = np.repeat(ids[:, np.newaxis, first_negative:], pairs_of_row, axis=1)
+        self._add(
+            np.repeat(ids[:, 0], pairs_of_row),
+            ids[:, 1:first_negative].reshape(-1),
+            negatives.reshape(-1),
+            np.full(len(ids) * pairs_of_row, ids.shape[1] - first_negative),
+            np.repeat(np.asarray(read.block.places, np.int64), pairs_of_row),
+        )
+        self.rows_read += len(ids)
+        self._add_plain(len(ids) * pairs_of_row, negatives.size)
+
+    def add_rows(self, rows: Sequence[tuple[int, Row]]) -> None:
+        """Rows with several positives, ragged negatives, or something beside the texts."""
+        if not rows:
+            return
+        flat = [passage for _, row in rows for passage in (row.anchor, *row.positives, *row.negatives)]
+        ids = self.texts.add_all([self._text(passage) for passage in flat])
+        self.names.add(flat, ids, [1 + len(row.positives) + len(row.negatives) for _, row in rows])
+        positives = np.array([len(row.positives) for _, row in rows])
+        negatives = np.array([len(row.negatives) for _, row in rows])
+        starts = offsets_of(1 + positives + negatives)[:-1]
+        of_row = np.repeat(np.arange(len(rows)), positives)
+        negatives_at = spans((starts + 1 + positives)[of_row], negatives[of_row])
+        self._add(
+            ids[starts][of_row],
+            ids[spans(starts + 1, positives)],
+            ids[negatives_at],
+            negatives[of_row],
+            np.array([place for place, _ in rows])[of_row],
+        )
+        tasks = [self._task(row.task) for _, row in rows]
+        self.tasks.append(np.array(tasks, np.int32)[of_row])
+        weights = [1.0 if row.weight is None else row.weight for _, row in rows]
+        self.weights.append(np.array(weights, np.float32)[of_row])
+        self.trusted.append(np.array([passage.trusted for passage in flat])[negatives_at])
+        self.rows_read += len(rows)
+        if self.instructions == "ignore":
+            self.instructed += sum(
+                any(passage.instruction for passage in (row.anchor, *row.positives, *row.negatives))
+                for _, row in rows
+            )
+
+    def pairs(self, table: Table, columns: Columns) -> Pairs:
+        """Everything that was gathered, as pairs."""
+        tasks, weights, trusted = map(_joined, (self.tasks, self.weights, self.trusted))
+        return Pairs(
+            texts=self.texts,
+            source=table.name,
+            columns=columns,
+            anchors=_joined(self.anchors),
+            positives=_joined(self.positives),
+            negative_offsets=offsets_of(_joined(self.counts)),
+            negative_ids=_joined(self.negatives),
+            places=_joined(self.places),
+            place_word=table.place_word,
+            rows_read=self.rows_read,
+            task_names=tuple(self.task_numbers) if self._has_tasks else (),
+            tasks=tasks if self._has_tasks else None,
+            weights=weights if (weights != 1).any() else None,
+            trusted=trusted if trusted.any() else None,
+            instructed=self.instructed,
+            names=self.names.names(),
+        )
+
+    @property
+    def _has_tasks(self) -> bool:
+        return any(self.task_numbers)
+
+    def _add(
+        self,
+        anchors: Int64[np.ndarray, " pairs"],
+        positives: Int64[np.ndarray, " pairs"],
+        negatives: Int64[np.ndarray, " negatives"],
+        counts: Int64[np.ndarray, " pairs"],
+        places: Int64[np.ndarray, " pairs"],
+    ) -> None:
+        self.anchors.append(anchors)
+        self.positives.append(positives)
+        self.negatives.append(negatives)
+        self.counts.append(counts)
+        self.places.append(places)
+
+    def _add_plain(self, pairs: int, negatives: int) -> None:
+        """Nothing is said of these pairs: no task, a weight of 1, no negative is trusted."""
+        self.tasks.append(np.full(pairs, self._task(None), np.int32))
+        self.weights.append(np.ones(pairs, np.float32))
+        self.trusted.append(np.zeros(negatives, bool))
+
+    def _task(self, name: str | None) -> int:
+        return self.task_numbers.setdefault(name or "", len(self.task_numbers))
+
+    def _text(self, passage: Passage) -> str:
+        if self.instructions == "ignore" or not (instruction := passage.instruction):
+            return passage.text
+        return instruction + passage.text if instruction[-1:].isspace() else f"{instruction} {passage.text}"
+
+
+def _joined(blocks: list[Any]) -> Any:  # noqa: ANN401 — arrays of one kind
+    """The blocks one after another; they are given up, so that both are never whole in memory."""
+    joined = np.concatenate(blocks)
+    blocks.clear()
+    return joined

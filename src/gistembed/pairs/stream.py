@@ -1,43 +1,126 @@
-"""Rows one after another, for whoever doesn't need their texts numbered; memory doesn't grow with them."""
+"""Rows of a source, block by block or one after another; memory doesn't grow with them."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from gistembed.errors import UserError
-from gistembed.pairs.cells import CellError, anchor_text, negative_texts, positive_texts
-from gistembed.pairs.columns import resolve_columns
-from gistembed.pairs.rows import Passage, Row
-from gistembed.pairs.sources import open_table
+from gistembed.pairs.grades import Grades
+from gistembed.pairs.opening import open_table
+from gistembed.pairs.rows.cells import CellError
+from gistembed.pairs.rows.columns import resolve_columns
+from gistembed.pairs.rows.reader import RowReader, is_instructed
+from gistembed.pairs.rows.row import Row
+from gistembed.pairs.sources.table import Block, OnProblem, Problem, Table
 
 if TYPE_CHECKING:
-    import datasets
+    from gistembed.pairs.opening import Source
 
 
-class Problem(NamedTuple):
-    """A row that can't be read.
+class ReadBlock(NamedTuple):
+    """Some rows of a source, and how they are read.
 
     Attributes:
-        place: Its line or row in the source, from 1.
-        text: What is wrong and what to do.
+        reader: Reads a row from its cells.
+        block: Their cells, by the reader's columns.
     """
 
-    place: int
-    text: str
+    reader: RowReader
+    block: Block
+
+    def cells(self) -> Iterator[tuple[int, Sequence[object]]]:
+        """Place and cells of each row."""
+        return zip(self.block.places, zip(*self.block.cells, strict=True), strict=True)
+
+
+def read_blocks(
+    table: Table,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    *,
+    graded: bool = False,
+    others: bool = False,
+    on_problem: OnProblem | None = None,
+) -> Generator[ReadBlock, None, None]:
+    """The rows of a table as cells, block by block, each with what reads them.
+
+    Args:
+        table: The table.
+        columns: Columns by role, if their names don't tell.
+        graded: Whether a column tells how well a pair matches.
+        others: Whether rows keep what stands in columns without a role.
+        on_problem: See `OnProblem`; None ends at the first problem.
+
+    Yields:
+        Blocks with their readers.
+
+    Raises:
+        UserError: If the source can't be read or doesn't tell its roles.
+    """
+    reader: RowReader | None = None
+
+    def choose(names: tuple[str, ...]) -> tuple[str, ...]:
+        nonlocal reader
+        instructed = reader is not None and reader.instructed
+        roles = resolve_columns(names, table.name, columns, graded=graded)
+        reader = RowReader(roles, instructed=instructed, others=others)
+        return reader.wanted
+
+    first = True
+    for block in table.read(choose, on_problem):
+        assert reader is not None, "a table asks for its columns before it gives rows"
+        if first:
+            reader.instructed = any(is_instructed(cell) for cell in block.cells[0][:1])
+            first = False
+        yield ReadBlock(reader, block)
+    if first:
+        # A table without rows may never have asked for its columns; they are checked all the same.
+        if table.known_names is not None:
+            choose(table.known_names)
+        raise UserError(f"{table.name}: there are no rows.")
+
+
+def rows_of(
+    table: Table, blocks: Iterator[ReadBlock], on_problem: OnProblem | None
+) -> Iterator[tuple[int, Row]]:
+    """Place and row, one after another.
+
+    Args:
+        table: The table that the blocks are of.
+        blocks: What `read_blocks` gives.
+        on_problem: See `OnProblem`; None ends at the first problem.
+
+    Yields:
+        Place and row.
+
+    Raises:
+        UserError: If a row can't be read and nobody is told of it.
+    """
+    for read in blocks:
+        for place, cells in read.cells():
+            try:
+                row = read.reader.row(cells)
+            except CellError as problem:
+                if on_problem is None:
+                    raise UserError(f"{table.place(place)}: {problem}") from None
+                on_problem(Problem(place, str(problem)))
+                continue
+            yield place, row
 
 
 def read_rows(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    source: "Source",
     *,
     columns: Mapping[str, Sequence[str]] | None = None,
-    on_problem: Callable[[Problem], None] | None = None,
+    grades: Grades | None = None,
+    on_problem: OnProblem | None = None,
 ) -> Iterator[tuple[int, Row]]:
     """The rows of a source in their order, each with its line or row (from 1).
 
     Args:
         source: See `read_pairs`.
         columns: Columns by role, if their names don't tell.
+        grades: Which rows of pairs with scores or labels are positives; rows are then grouped by anchor.
         on_problem: Called for each row that can't be read, which is then passed over; None ends at the first.
 
     Yields:
@@ -47,25 +130,29 @@ def read_rows(
         UserError: If the source can't be read, or a row can't and nobody is told of it.
     """
     table = open_table(source)
-    roles = resolve_columns(table.names, table.name, columns)
-    first_negative = 1 + len(roles.positive)
-    with closing(table.rows(roles.used)) as rows:
-        for place, cells in rows:
-            try:
-                anchor = Passage(anchor_text(cells[0], roles.anchor))
-                positives = [
-                    Passage(text)
-                    for column, cell in zip(roles.positive, cells[1:first_negative], strict=True)
-                    for text in positive_texts(cell, column)
-                ]
-                negatives = [
-                    Passage(text)
-                    for column, cell in zip(roles.negatives, cells[first_negative:], strict=True)
-                    for text in negative_texts(cell, column)
-                ]
-            except CellError as problem:
-                if on_problem is None:
-                    raise UserError(f"{table.place(place)}: {problem}") from None
-                on_problem(Problem(place, str(problem)))
-                continue
-            yield place, Row(anchor, tuple(positives), tuple(negatives))
+    graded = grades is not None
+    with closing(read_blocks(table, columns, graded=graded, others=True, on_problem=on_problem)) as blocks:
+        rows = rows_of(table, blocks, on_problem)
+        yield from rows if grades is None else grades.grouped(rows)
+
+
+def plain_texts(read: ReadBlock) -> list[str] | None:
+    """All texts of a block, row after row, if every cell is one usable text and nothing stands beside them.
+
+    The common case, decided over whole columns; None says that each row has to be read by itself.
+    """
+    if not read.reader.texts_only:
+        return None
+    flat = list(chain.from_iterable(zip(*read.block.cells, strict=True)))
+    if set(map(type, flat)) != {str} or not all(flat) or any(map(str.isspace, flat)):
+        return None
+    joined = "".join(flat)
+    return flat if "\0" not in joined and _is_unicode(joined) else None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Folders of queries, documents and judgements, as tables of rows."""

@@ -1,0 +1,235 @@
+"""Tables from folders of queries, documents and judgements: BEIR, Tevatron and MS MARCO."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gistembed.errors import UserError
+from gistembed.pairs.collections.corpus import COLUMNS, Corpus, Judgement, cell_of, judged_rows
+from gistembed.pairs.rows.cells import CellError, name_of
+from gistembed.pairs.sources.lines import PACKED, plain_suffix
+from gistembed.pairs.sources.table import BLOCK_ROWS, Block, Choose, OnProblem, Table
+from gistembed.pairs.sources.text_files import open_csv, open_jsonl, open_plain_tsv
+from gistembed.pairs.wording import listed, quoted
+
+_PREFERRED = "train"
+_ID_LISTS = {"positive_document_ids": "positive_passages", "negative_document_ids": "negative_passages"}
+_JSONL = (".jsonl", ".ndjson", ".json")
+
+OpenFile = Callable[[Path, str], Table]
+"""Opens a file by its ending; see `gistembed.pairs.opening.open_file`."""
+
+
+def open_collection(folder: Path, name: str, open_file: OpenFile) -> Table | None:
+    """A folder of BEIR, Tevatron or MS MARCO; None if it is none of these.
+
+    Args:
+        folder: The folder, or one file of judgements in BEIR's folder of these.
+        name: The folder, as messages name it.
+        open_file: Opens a file of rows.
+
+    Raises:
+        UserError: If files that belong to it are missing or not as they should be.
+    """
+    if (corpus := _find(folder, "corpus", _JSONL)) is not None:
+        if (folder / "qrels").is_dir():
+            return _beir(folder, name, corpus, None)
+        return _tevatron(folder, name, corpus, open_file)
+    if (collection := _find(folder, "collection", (".tsv",))) is not None:
+        return _msmarco(folder, name, collection)
+    return None
+
+
+def open_judged_split(path: Path, name: str) -> Table | None:
+    """A split of a folder of BEIR, by its file of judgements; None if the file is none of these."""
+    folder = path.parent.parent
+    if path.parent.name != "qrels" or plain_suffix(path) != ".tsv":
+        return None
+    corpus = _find(folder, "corpus", _JSONL)
+    return None if corpus is None else _beir(folder, name.rpartition("/qrels/")[0] or ".", corpus, path)
+
+
+def _beir(folder: Path, name: str, corpus: Path, judged: Path | None) -> Table:
+    queries = _needed(folder, name, "queries", _JSONL)
+    splits = {path.name.partition(".")[0]: path for path in sorted((folder / "qrels").glob("*.tsv*"))}
+    if judged is None:
+        split = _PREFERRED if _PREFERRED in splits or len(splits) != 1 else next(iter(splits))
+        if split not in splits:
+            found = f"there are {listed(splits)}" if splits else "there is none"
+            raise UserError(
+                f"{name}/qrels: no file of judgements is named {quoted(split + '.tsv')}; {found}. "
+                f"Give the file that is meant, such as {name}/qrels/test.tsv."
+            )
+        judged = splits[split]
+    judgements = open_csv(judged, f"{name}/qrels/{judged.name}", "\t")
+    expected = ("query-id", "corpus-id", "score")
+    if judgements.known_names != expected:
+        raise UserError(
+            f"{judgements.name}:1: the columns are {listed(judgements.known_names or ())}, not "
+            f"{listed(expected)}. "
+            "Write them so in the first line."
+        )
+
+    def rows() -> Iterator[tuple[int, list[object]]]:
+        asked = Corpus.read(open_jsonl(queries, f"{name}/{queries.name}"), "_id", "text", None)
+        documents = Corpus.read(open_jsonl(corpus, f"{name}/{corpus.name}"), "_id", "text", "title")
+        yield from judged_rows(asked, documents, _judgements(judgements, expected), judgements)
+
+    return _table(f"{name}/{queries.name}", rows)
+
+
+def _msmarco(folder: Path, name: str, collection: Path) -> Table:
+    queries = next((path for path in _tsv_files(folder) if path.name.startswith("queries")), None)
+    if queries is None:
+        raise UserError(f"{name}: there is a collection, but no queries.tsv. Add it to the folder.")
+    triples = next((path for path in _tsv_files(folder) if path.name.startswith("qidpidtriples")), None)
+    judged = next((path for path in _tsv_files(folder) if path.name.startswith("qrels")), None)
+    file = triples or judged
+    if file is None:
+        raise UserError(
+            f"{name}: there is a collection, but neither qidpidtriples*.tsv nor qrels*.tsv. Add one."
+        )
+    header = ("qid", "positive", "negative") if triples else ("qid", "iteration", "pid", "score")
+    table = open_plain_tsv(file, f"{name}/{file.name}", header)
+
+    def corpora() -> tuple[Corpus, Corpus]:
+        named = ("id", "text")
+        return (
+            Corpus.read(open_plain_tsv(queries, f"{name}/{queries.name}", named), "id", "text", None),
+            Corpus.read(open_plain_tsv(collection, f"{name}/{collection.name}", named), "id", "text", None),
+        )
+
+    def rows() -> Iterator[tuple[int, list[object]]]:
+        asked, documents = corpora()
+        if triples is None:
+            yield from judged_rows(asked, documents, _judgements(table, ("qid", "pid", "score")), table)
+            return
+        for place, (query, positive, negative) in table.rows(header):
+            found = [
+                _named(table, place, kind, corpus, str(cell))
+                for kind, corpus, cell in (
+                    ("query", asked, query),
+                    ("document", documents, positive),
+                    ("document", documents, negative),
+                )
+            ]
+            yield place, [found[0]["docid"], found[0]["text"], [found[1]], [found[2]], [False], None]
+
+    return _table(table.name if triples else f"{name}/{queries.name}", rows)
+
+
+def _tevatron(folder: Path, name: str, corpus: Path, open_file: OpenFile) -> Table:
+    """Rows that name their documents by ids, and the documents."""
+    file = _find(folder, _PREFERRED, (*_JSONL, ".parquet"))
+    if file is None:
+        raise UserError(
+            f"{name}: there is a corpus, but neither a folder of judgements (qrels) nor a file of rows "
+            f"(train.jsonl). Add one."
+        )
+    inner = open_file(file, f"{name}/{file.name}")
+
+    def read(choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
+        documents = _documents(open_jsonl(corpus, f"{name}/{corpus.name}"))
+
+        def chosen(names: tuple[str, ...]) -> Sequence[str]:
+            back = {new: old for old, new in _ID_LISTS.items()}
+            wanted = choose(tuple(_ID_LISTS.get(column, column) for column in names))
+            return [back.get(column, column) for column in wanted]
+
+        for block in inner.read(chosen, on_problem):
+            cells = [
+                _looked_up(inner, block.places, column, values, documents) if column in _ID_LISTS else values
+                for column, values in zip(block.chosen, block.cells, strict=True)
+            ]
+            yield Block(block.places, [_ID_LISTS.get(column, column) for column in block.chosen], cells)
+
+    names = inner.known_names
+    known = None if names is None else tuple(_ID_LISTS.get(column, column) for column in names)
+    return Table(inner.name, inner.place_word, read, known)
+
+
+def _documents(table: Table) -> Corpus:
+    """A corpus whose ids are in a column of one of several names."""
+    known = ("docid", "_id", "id", "document_id", "doc_id")
+    column = next((name for name in known if name in table.names), None)
+    if column is None:
+        raise UserError(
+            f"{table.name}: no column of ids. The columns are {listed(table.names)}; name one 'docid'."
+        )
+    return Corpus.read(table, column, "text", "title")
+
+
+def _looked_up(
+    table: Table, places: Sequence[int], column: str, values: Sequence[object], documents: Corpus
+) -> list[object]:
+    cells: list[object] = []
+    for place, value in zip(places, values, strict=True):
+        if not isinstance(value, list):
+            cells.append(value)
+            continue
+        cells.append(
+            [_named(table, place, "document", documents, _id(table, place, column, item)) for item in value]
+        )
+    return cells
+
+
+def _id(table: Table, place: int, column: str, value: object) -> str:
+    try:
+        return name_of(value, column) or ""
+    except CellError as problem:
+        raise UserError(f"{table.place(place)}: {problem}") from None
+
+
+def _named(table: Table, place: int, kind: str, corpus: Corpus, name: str) -> dict[str, Any]:
+    (number,) = corpus.numbers([name]).tolist()
+    if number < 0:
+        raise UserError(
+            f"{table.place(place)}: there is no {kind} {quoted(name)} in {corpus.table.name}. "
+            "Add it or drop the line."
+        )
+    return cell_of(corpus[number].passage)
+
+
+def _judgements(table: Table, columns: tuple[str, str, str]) -> Iterator[Judgement]:
+    for place, (query, document, score) in table.rows(columns):
+        try:
+            yield Judgement(place, str(query), str(document), int(str(score)))
+        except ValueError:
+            raise UserError(
+                f"{table.place(place)}: column {quoted(columns[2])} holds {quoted(score)}, not a whole "
+                "number. "
+                "Mend or drop the line."
+            ) from None
+
+
+def _table(name: str, rows: Callable[[], Iterator[tuple[int, list[object]]]]) -> Table:
+    """A table with the columns `COLUMNS`."""
+    return Table(name, "line", partial(_blocks, rows), COLUMNS)
+
+
+def _blocks(
+    rows: Callable[[], Iterator[tuple[int, list[object]]]], choose: Choose, on_problem: OnProblem | None
+) -> Iterator[Block]:
+    chosen = choose(COLUMNS)
+    positions = [COLUMNS.index(column) for column in chosen]
+    every = rows()
+    while block := list(islice(every, BLOCK_ROWS)):
+        cells = list(zip(*(cells for _, cells in block), strict=True))
+        yield Block([place for place, _ in block], chosen, [cells[position] for position in positions])
+
+
+def _tsv_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if plain_suffix(path) == ".tsv")
+
+
+def _find(folder: Path, stem: str, endings: tuple[str, ...]) -> Path | None:
+    packed = [ending + packing for ending in endings for packing in ("", *PACKED)]
+    return next((path for ending in packed if (path := folder / f"{stem}{ending}").is_file()), None)
+
+
+def _needed(folder: Path, name: str, stem: str, endings: tuple[str, ...]) -> Path:
+    if (path := _find(folder, stem, endings)) is None:
+        raise UserError(f"{name}: there is no {stem}{endings[0]}. Add it to the folder.")
+    return path

@@ -1,0 +1,240 @@
+"""What a cell may hold: texts as they are, and what stands beside them; the rest is refused in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from gistembed.pairs.rows.row import Passage
+from gistembed.pairs.sources.table import Absent
+from gistembed.pairs.wording import quoted
+
+NEEDED = "Every row needs an anchor and a positive; drop or fill the row."
+
+KINDS = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    dict: "an object",
+    list: "a list",
+    bytes: "bytes",
+}
+
+_ID_KEYS = ("docid", "id", "_id", "doc_id")
+
+
+class CellError(Exception):
+    """What is wrong with a cell and what to do; the reader adds the place."""
+
+
+def anchor_passage(cell: object, column: str) -> Passage:
+    """The one text of an anchor's cell.
+
+    Raises:
+        CellError: If it isn't one text.
+    """
+    if isinstance(cell, list):
+        raise CellError(f"column {quoted(column)} holds a list. An anchor is one text; write a row for each.")
+    return Passage(_text(cell, column))
+
+
+def positive_passages(cell: object, column: str) -> list[Passage]:
+    """The texts of a positive's cell, which is a text, an object with a text, or a list of these.
+
+    Raises:
+        CellError: If there is none, or if something else is in it.
+    """
+    if not isinstance(cell, list):
+        return [_passage(cell, column)]
+    if not cell:
+        raise CellError(f"column {quoted(column)} is an empty list. {NEEDED}")
+    return [_passage(item, column, number) for number, item in enumerate(cell, 1)]
+
+
+def negative_passages(cell: object, column: str) -> list[Passage | None]:
+    """The texts of a negative's cell, which is like a positive's, or empty; None for each blank item.
+
+    Raises:
+        CellError: If something else is in it.
+    """
+    if not isinstance(cell, list):
+        return [None if is_blank(cell) else _passage(cell, column)]
+    return [None if is_blank(item) else _passage(item, column, number) for number, item in enumerate(cell, 1)]
+
+
+def instructed_passage(cell: object, column: str) -> Passage:
+    """The text of a cell as MEDI writes it: ``[instruction, text]``.
+
+    Raises:
+        CellError: If it isn't of that form.
+    """
+    if not (isinstance(cell, list) and len(cell) == 2 and isinstance(cell[0], str)):
+        problem = "is missing" if cell is Absent.KEY else f"holds {quoted(cell)}"
+        raise CellError(
+            f"column {quoted(column)} {problem}, but the rows before hold [instruction, text]. "
+            f"Write it so too, or drop the row."
+        )
+    return Passage(_text(cell[1], column, 2), instruction=cell[0] or None)
+
+
+def document_passage(cells: Sequence[object], columns: tuple[str, str, str | None]) -> Passage:
+    """A document or query of a corpus.
+
+    Args:
+        cells: Its id, text and title.
+        columns: The columns of these; without one of titles, the title's cell is not looked at.
+
+    Raises:
+        CellError: If the id or the text is missing, or something else is in a cell.
+    """
+    name = None if is_blank(cells[0]) else name_of(cells[0], columns[0])
+    if name is None:
+        raise CellError(
+            f"column {quoted(columns[0])} is empty or missing. Every text of a corpus needs an id."
+        )
+    title = None if columns[2] is None or is_blank(cells[2]) else name_of(cells[2], columns[2])
+    # A text may be empty where its title says it all.
+    text = title if title and is_blank(cells[1]) else titled(_text(cells[1], columns[1]), title)
+    return Passage(text, id=name, title=title)
+
+
+def beside(cell: object, column: str, texts: int) -> list[object]:
+    """What stands beside each text of a cell: a list of as many, or one value; None where nothing does.
+
+    Raises:
+        CellError: If the list is longer or shorter.
+    """
+    if not isinstance(cell, list):
+        value = None if is_blank(cell) else cell
+        if value is not None and texts > 1 and not isinstance(value, str):
+            raise CellError(
+                f"column {quoted(column)} holds one value ({quoted(cell)}) for {texts} texts. "
+                f"Write a list of as many."
+            )
+        return [value] * texts
+    if len(cell) != texts:
+        raise CellError(
+            f"column {quoted(column)} holds {len(cell)} values for {texts} texts. Write one for each."
+        )
+    return [None if is_blank(item) else item for item in cell]
+
+
+def name_of(value: object, column: str) -> str | None:
+    """An id, a title, an instruction or a task: a text or a whole number, as a text.
+
+    Raises:
+        CellError: If it is something else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if (broken := _unusable(value)) is not None:
+            raise CellError(f"column {quoted(column)} {broken}")
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise CellError(f"column {quoted(column)} holds {_kind(value)}, not a name. Write it as text.")
+
+
+def number_of(value: object, column: str) -> float | None:
+    """A score, a weight or a grade; text that is a number counts as one.
+
+    Raises:
+        CellError: If it isn't a finite number.
+    """
+    if value is None:
+        return None
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise CellError(
+            f"column {quoted(column)} holds {_kind(value)}, not a finite number. Mend or drop the row."
+        )
+    return number
+
+
+def truth_of(value: object, column: str) -> bool:
+    """Whether something is so: true or false, 1 or 0, also as text.
+
+    Raises:
+        CellError: If it is neither.
+    """
+    if value is None:
+        return False
+    match str(value).strip().lower():
+        case "true" | "1" | "yes":
+            return True
+        case "false" | "0" | "no":
+            return False
+    raise CellError(
+        f"column {quoted(column)} holds {_kind(value)}, neither true nor false. Mend or drop the row."
+    )
+
+
+def is_blank(cell: object) -> bool:
+    """Whether a cell holds nothing."""
+    return cell is None or cell is Absent.KEY or (isinstance(cell, str) and (not cell or cell.isspace()))
+
+
+def surrogate_problem(text: str) -> str | None:
+    """What is wrong and what to do if a text can't be written as UTF-8, in the middle of a line.
+
+    Args:
+        text: The text.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half, position = text[error.start], error.start + 1
+        return f"holds half a surrogate pair ({half!r}) at position {position}. Mend or drop the row"
+    return None
+
+
+def titled(text: str, title: str | None) -> str:
+    """A text with its title before it, as models read it."""
+    return f"{title} {text}" if title else text
+
+
+def _passage(cell: object, column: str, item: int | None = None) -> Passage:
+    if not isinstance(cell, Mapping) or "text" not in cell:
+        return Passage(_text(cell, column, item))
+    title = name_of(cell.get("title") or None, column)
+    found = next((cell[key] for key in _ID_KEYS if cell.get(key) is not None), None)
+    # A text may be empty where its title says it all.
+    text = title if title and is_blank(cell["text"]) else titled(_text(cell["text"], column, item), title)
+    return Passage(text, id=name_of(found, column), title=title)
+
+
+def _kind(value: object) -> str:
+    return (
+        f"{KINDS.get(type(value), f'a {type(value).__name__}')} ({quoted(value)})"
+        if not isinstance(value, str)
+        else quoted(value)
+    )
+
+
+def _unusable(text: str) -> str | None:
+    if "\0" in text:
+        return f"holds a NUL character at position {text.index(chr(0)) + 1}. Mend or drop the row."
+    if (broken := surrogate_problem(text)) is not None:
+        return f"{broken}."
+    return None
+
+
+def _text(cell: object, column: str, item: int | None = None) -> str:
+    if cell is Absent.KEY:
+        problem = f"is missing. {NEEDED}"
+    elif cell is None:
+        problem = f"is null. {NEEDED}"
+    elif not isinstance(cell, str):
+        problem = f"holds {_kind(cell)}, not text. Write it as text or drop the row."
+    elif not cell:
+        problem = f"is empty. {NEEDED}"
+    elif cell.isspace():
+        problem = f"holds only white space. {NEEDED}"
+    elif (broken := _unusable(cell)) is not None:
+        problem = broken
+    else:
+        return cell
+    where = f"column {quoted(column)}" + ("" if item is None else f", item {item}")
+    raise CellError(f"{where} {problem}")

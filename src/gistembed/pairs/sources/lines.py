@@ -1,0 +1,87 @@
+"""Lines of a file as text, unpacked on the way; no line and no file is ever larger than memory bears."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from gistembed.errors import UserError
+from gistembed.pairs.sources.table import OnProblem, Problem
+from gistembed.pairs.wording import located
+
+LONGEST_LINE = 64 * 2**20
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+"""Endings of packed files, and what Arrow calls the way in which they are packed."""
+
+_UTF8_BOM = b"\xef\xbb\xbf"
+_OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_BUFFER = 2**20
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """A file for reading; one that ends with .gz or .zst is unpacked as it is read.
+
+    Raises:
+        OSError: If it can't be opened; reading raises it where the file is damaged or cut off.
+    """
+    if (packing := PACKED.get(path.suffix.lower())) is None:
+        return path.open("rb")
+    import pyarrow as pa
+
+    stream = pa.CompressedInputStream(pa.OSFile(str(path)), packing)
+    return cast(BinaryIO, io.BufferedReader(stream, _BUFFER))
+
+
+def plain_suffix(path: Path) -> str:
+    """The ending that tells the format, in lower case: that before .gz or .zst."""
+    name = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    return name.suffix.lower()
+
+
+def line_error(name: str, line: int, problem: str) -> UserError:
+    """What is wrong with a line, as an exception."""
+    return UserError(f"{located(name, 'line', line)}: {problem}")
+
+
+def read_lines(path: Path, name: str, on_problem: OnProblem | None = None) -> Iterator[tuple[int, str]]:
+    """Each line with its number, from 1; its line end stays.
+
+    Args:
+        path: The file, UTF-8, with or without a byte order mark.
+        name: The file, as messages name it.
+        on_problem: Told of lines that aren't UTF-8, which are then passed over; None ends at the first.
+
+    Yields:
+        Number and line.
+
+    Raises:
+        UserError: If a line isn't UTF-8 or is too long, or the file is damaged or cut off.
+    """
+    number = 0
+    try:
+        with open_bytes(path) as file:
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+                if number == 1:
+                    if line.startswith(_OTHER_BOMS):
+                        raise line_error(name, number, "the file is UTF-16 or UTF-32. Save it as UTF-8.")
+                    line = line.removeprefix(_UTF8_BOM)
+                if len(line) == LONGEST_LINE:
+                    limit = LONGEST_LINE // 2**20
+                    raise line_error(name, number, f"the line is longer than {limit} MiB. Split or drop it.")
+                try:
+                    text = line.decode()
+                except UnicodeDecodeError as error:
+                    where = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
+                    problem = f"{where} is not valid UTF-8. Save the file as UTF-8 or drop the line."
+                    if on_problem is None:
+                        raise line_error(name, number, problem) from None
+                    on_problem(Problem(number, problem))
+                    continue
+                yield number, text
+    except OSError as error:
+        if error.errno is not None or path.suffix.lower() not in PACKED:
+            raise
+        # What Arrow says of packed data that is damaged or cut off has no error number.
+        raise line_error(
+            name, number + 1, f"the packed file is damaged or cut off here ({error}). Get it anew."
+        ) from None

@@ -1,0 +1,110 @@
+"""The one shape in which every source hands over its rows: blocks of cells, column by column."""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import NamedTuple
+
+from gistembed.errors import UserError
+from gistembed.pairs.wording import PlaceWord, located
+
+BLOCK_ROWS = 10_000
+
+
+class Absent(Enum):
+    """What stands for a value that a row doesn't have, in contrast to a null."""
+
+    KEY = "key"
+
+
+class Problem(NamedTuple):
+    """A row that can't be read.
+
+    Attributes:
+        place: Its line or row in the source, from 1.
+        text: What is wrong and what to do.
+    """
+
+    place: int
+    text: str
+
+
+OnProblem = Callable[[Problem], None]
+"""Called for each row that can't be read, which is then passed over."""
+
+Choose = Callable[[tuple[str, ...]], Sequence[str]]
+"""Given the columns of a source as far as they are known, says which are wanted."""
+
+
+class Block(NamedTuple):
+    """Some rows that stand one after another.
+
+    Attributes:
+        places: Line or row of each, from 1.
+        chosen: The columns that were chosen.
+        cells: The values of each of these columns.
+    """
+
+    places: Sequence[int]
+    chosen: Sequence[str]
+    cells: Sequence[Sequence[object]]
+
+
+Rows = Generator[tuple[int, Sequence[object]], None, None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source that is open for reading, whatever its format.
+
+    Attributes:
+        name: The source, as messages name it.
+        place_word: Whether its rows are found by line or by row number.
+        read: Gives the rows in blocks, with the columns that are chosen. A source that learns its columns on
+            the way asks anew whenever there are more.
+        known_names: Its columns, if they are known before the rows are read.
+    """
+
+    name: str
+    place_word: PlaceWord
+    read: Callable[[Choose, OnProblem | None], Iterator[Block]]
+    known_names: tuple[str, ...] | None = None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All columns; where they aren't known before the rows are read, all rows are read for them."""
+        if self.known_names is not None:
+            return self.known_names
+        names: tuple[str, ...] = ()
+
+        def note(known: tuple[str, ...]) -> tuple[()]:
+            nonlocal names
+            names = known
+            return ()
+
+        for _ in self.read(note, None):
+            pass
+        if not names:
+            raise UserError(f"{self.name}: there are no rows.")
+        return names
+
+    def rows(self, columns: Sequence[str]) -> Rows:
+        """Each row's place and its values in these columns.
+
+        Args:
+            columns: The columns.
+        """
+        for block in self.read(lambda names: columns, None):
+            yield from zip(block.places, zip(*block.cells, strict=True), strict=True)
+
+    def place(self, number: int) -> str:
+        """Where a row stands, as a message begins."""
+        return located(self.name, self.place_word, number)
+
+
+def first_repeated(names: Sequence[str]) -> str | None:
+    """The first column name that stands more than once."""
+    counts = Counter(names)
+    return next((name for name in names if counts[name] > 1), None)

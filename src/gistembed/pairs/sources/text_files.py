@@ -1,0 +1,201 @@
+"""Tables from text files, line by line: JSON Lines, CSV and TSV."""
+
+import csv
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gistembed.errors import UserError
+from gistembed.pairs.sources.lines import LONGEST_LINE, line_error, read_lines
+from gistembed.pairs.sources.table import (
+    BLOCK_ROWS,
+    Absent,
+    Block,
+    Choose,
+    OnProblem,
+    Problem,
+    Table,
+    first_repeated,
+)
+from gistembed.pairs.wording import listed, one_line, quoted
+
+
+def open_jsonl(path: Path, name: str) -> Table:
+    """A file with one JSON object on each line; its columns are all keys that occur."""
+    return Table(name, "line", partial(_object_blocks, path, name))
+
+
+def open_csv(path: Path, name: str, delimiter: str) -> Table:
+    """A file of fields parted by a delimiter; its first line names the columns.
+
+    Raises:
+        UserError: If the first line doesn't name every column by a different name.
+    """
+    with closing(_records(path, name, delimiter, None)) as records:
+        line, header = next(records, (1, []))
+    if not header:
+        raise UserError(f"{name}: there are no rows.")
+    for position, column in enumerate(header, 1):
+        if not column.strip():
+            raise line_error(name, line, f"column {position} has no name. Name it or take it out.")
+    if (repeated := first_repeated(header)) is not None:
+        raise line_error(name, line, f"two columns are named {quoted(repeated)}. Give each its own name.")
+    read = partial(_record_blocks, partial(_below_header, path, name, delimiter), name, tuple(header))
+    return Table(name, "line", read, tuple(header))
+
+
+def open_plain_tsv(path: Path, name: str, header: tuple[str, ...]) -> Table:
+    """A file of fields parted by tabs, without quotes and without a line that names the columns.
+
+    Args:
+        path: The file.
+        name: The file, as messages name it.
+        header: What its columns are.
+    """
+    return Table(name, "line", partial(_record_blocks, partial(_fields, path, name), name, header), header)
+
+
+def _object_blocks(path: Path, name: str, choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
+    keys: dict[str, None] = {}
+    chosen: Sequence[str] = ()
+    objects = _objects(path, name, on_problem)
+    more = True
+    while more:
+        places: list[int] = []
+        rows: list[dict[str, Any]] = []
+        problem = None
+        try:
+            for place, row in islice(objects, BLOCK_ROWS):
+                places.append(place)
+                rows.append(row)
+        except UserError as error:
+            # What is wrong in the rows before this line is told first.
+            problem = error
+        more = len(rows) == BLOCK_ROWS
+        if any(not row.keys() <= keys.keys() for row in rows):
+            for row in rows:
+                keys |= dict.fromkeys(row)
+            chosen = choose(tuple(keys))
+        if keys:
+            yield Block(places, chosen, [[row.get(key, Absent.KEY) for row in rows] for key in chosen])
+        if problem is not None:
+            raise problem
+
+
+def _objects(path: Path, name: str, on_problem: OnProblem | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    decode = json.JSONDecoder(object_pairs_hook=_object).decode
+    for number, line in read_lines(path, name, on_problem):
+        line = line.rstrip()
+        if not line:
+            continue
+        try:
+            row = decode(line)
+        except json.JSONDecodeError as error:
+            problem = f"not valid JSON at column {error.colno} ({error.msg})"
+        except RecursionError:
+            problem = "nested too deeply"
+        except ValueError as error:
+            problem = f"not readable ({str(error).partition(';')[0]})"
+        else:
+            if isinstance(row, dict):
+                yield number, row
+                continue
+            problem = f"not an object but {quoted(row)}"
+        problem = f"the line is {problem}. Each line must be one whole JSON object."
+        if on_problem is None:
+            raise line_error(name, number, problem)
+        on_problem(Problem(number, problem))
+
+
+def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(items)
+    if len(row) < len(items):
+        raise ValueError("a key stands twice in one object")
+    return row
+
+
+def _records(
+    path: Path, name: str, delimiter: str, on_problem: OnProblem | None
+) -> Generator[tuple[int, list[str]], None, None]:
+    """Records that aren't blank, each with the line it begins on."""
+    lines = (line for _, line in read_lines(path, name, on_problem))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    limit = csv.field_size_limit(LONGEST_LINE)
+    begin = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield begin, fields
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        if "unexpected end" in str(error) or "field larger than" in str(error):
+            problem = "a quoted field begins here and is never closed"
+        elif "new-line" in str(error):
+            problem = "a carriage return stands outside quotes"
+        else:
+            problem = f"the quotes don't match ({one_line(str(error))})"
+        advice = 'End lines with a line feed, and write a quote inside a quoted field as "".'
+        raise line_error(name, begin, f"{problem}. {advice}") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _below_header(
+    path: Path, name: str, delimiter: str, on_problem: OnProblem | None
+) -> Generator[tuple[int, list[str]], None, None]:
+    records = _records(path, name, delimiter, on_problem)
+    next(records)
+    yield from records
+
+
+def _fields(
+    path: Path, name: str, on_problem: OnProblem | None
+) -> Generator[tuple[int, list[str]], None, None]:
+    for number, line in read_lines(path, name, on_problem):
+        if line := line.rstrip("\r\n"):
+            yield number, line.split("\t")
+
+
+def _record_blocks(
+    records_of: Any,  # noqa: ANN401 — a partial of _below_header or _fields
+    name: str,
+    header: tuple[str, ...],
+    choose: Choose,
+    on_problem: OnProblem | None,
+) -> Iterator[Block]:
+    chosen = choose(header)
+    positions = [header.index(column) for column in chosen]
+    places: list[int] = []
+    rows: list[list[str]] = []
+
+    def block() -> Block:
+        columns = list(zip(*rows, strict=True))
+        return Block(places, chosen, [columns[position] for position in positions])
+
+    try:
+        for line, fields in records_of(on_problem):
+            if len(fields) != len(header):
+                problem = (
+                    f"the row has {len(fields)} fields, but the header has {len(header)} ({listed(header)}). "
+                    "Put quotes around fields that hold the delimiter."
+                )
+                if on_problem is None:
+                    raise line_error(name, line, problem)
+                on_problem(Problem(line, problem))
+                continue
+            places.append(line)
+            rows.append(fields)
+            if len(rows) == BLOCK_ROWS:
+                yield block()
+                places, rows = [], []
+    except UserError:
+        # What is wrong in the rows before this line is told first.
+        if rows:
+            yield block()
+        raise
+    if rows:
+        yield block()

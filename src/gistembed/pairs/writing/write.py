@@ -1,0 +1,139 @@
+"""Writes rows in a format, after looking at whether it has a place for all that they hold."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from gistembed.errors import UserError
+from gistembed.pairs.rows.row import Passage, Row
+from gistembed.pairs.sources.lines import plain_suffix
+from gistembed.pairs.writing import beir, layouts
+from gistembed.pairs.writing.containers import FLAT, NESTED, write_records
+from gistembed.pairs.writing.layouts import Layout, Record
+from gistembed.pairs.writing.shape import Shape, held_by
+
+_LAYOUTS: dict[str, Layout] = {
+    "pairs": layouts.Lists(),
+    "sentence-transformers": layouts.SentenceTransformers(),
+    "flagembedding": layouts.FlagEmbedding(),
+    "medi": layouts.Medi(),
+    "medi-flat": layouts.FlatMedi(),
+    "tevatron": layouts.Tevatron(),
+    "labelled": layouts.Labelled(),
+    "triples": layouts.Triples(),
+}
+FORMATS = (*_LAYOUTS, "beir")
+
+
+def write_rows(rows: Iterable[Row], path: Path, *, format: str = "pairs", lossy: bool = False) -> int:
+    """Write rows to a new file or folder, whole or not at all.
+
+    Args:
+        rows: The rows.
+        path: A file whose ending tells its kind (.jsonl, .csv or .tsv, also with .gz or .zst; .parquet or
+            .arrow), or a folder for ``beir``.
+        format: One of `FORMATS`.
+        lossy: Leave out what the format has no place for, instead of refusing.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        UserError: If there is something already, the ending doesn't fit the format, or something that rows
+            hold would be lost.
+        OSError: If the disk refuses; nothing is left behind.
+    """
+    if path.exists():
+        raise UserError(f"{path}: is there already; choose another name, or remove it")
+    layout = _layout(path, format)
+    with _again(rows) as every:
+        count, shape, lost = _look(every(), beir.HOLDS if layout is None else layout.holds, layout)
+        if not count:
+            raise UserError(f"{path}: there are no rows to write")
+        if lost and not lossy:
+            what = ", ".join(f"{name} ({rows:,} rows)" for name, rows in sorted(lost.items()))
+            raise UserError(
+                f"{path}: {format} has no place for {what}; choose another format, or leave it out with "
+                "--lossy"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if layout is None:
+            beir.write_beir(every, path)
+        else:
+            write_records(partial(_records, every, layout, shape, lossy), path, header=format != "triples")
+    return count
+
+
+def _layout(path: Path, format: str) -> Layout | None:
+    """How records are laid out in a file of this ending; None for a folder of BEIR."""
+    if format == "beir":
+        if path.suffix:
+            raise UserError(f"{path}: beir is a folder; give a name without an ending")
+        return None
+    suffix = plain_suffix(path)
+    layout = _LAYOUTS[format]
+    if format == "triples" and suffix != ".tsv":
+        raise UserError(f"{path}: triples are a .tsv file, whose name begins with 'triples' to be read again")
+    if suffix in FLAT and format == "pairs":
+        return layouts.Columns()
+    if suffix in FLAT and not layout.flat:
+        kinds = ", ".join(NESTED)
+        raise UserError(f"{path}: {format} holds lists, which a {suffix} file can't; choose one of {kinds}")
+    return layout
+
+
+def _records(
+    rows: Callable[[], Iterator[Row]], layout: Layout, shape: Shape, lossy: bool
+) -> Iterator[Record]:
+    further = "column" in layout.holds
+    for row in rows():
+        yield from layout.records(row if further else row._replace(extra={}), shape)
+
+
+def _look(
+    rows: Iterator[Row], holds: frozenset[str], layout: Layout | None
+) -> tuple[int, Shape, Counter[str]]:
+    shape, lost, count = Shape(), Counter[str](), 0
+    for row in rows:
+        count += 1
+        shape.see(row)
+        lost.update(name for name in set(held_by(row)) if name not in holds and not _is_column(name, holds))
+        if layout is not None:
+            lost.update(set(layout.lost(row)))
+        elif any(not passage.trusted for passage in row.negatives):
+            lost["that nobody judged a negative"] += 1
+    return count, shape, lost
+
+
+def _is_column(name: str, holds: frozenset[str]) -> bool:
+    return name.startswith("column ") and "column" in holds
+
+
+@contextmanager
+def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
+    """Rows that can be gone through more than once; those that can't by themselves wait in a file."""
+    if isinstance(rows, Sequence):
+        yield partial(iter, rows)
+        return
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row._replace(extra=dict(row.extra)), ensure_ascii=False) + "\n")
+
+        def read() -> Iterator[Row]:
+            file.seek(0)
+            for line in file:
+                anchor, positives, negatives, task, weight, extra = json.loads(line)
+                yield Row(
+                    Passage(*anchor),
+                    tuple(Passage(*one) for one in positives),
+                    tuple(Passage(*one) for one in negatives),
+                    task,
+                    weight,
+                    extra,
+                )
+
+        yield read
