@@ -1,6 +1,7 @@
 """Pairs of texts: read, checked, numbered, and split without a leak."""
 
 from gistembed.pairs.grades import Grades
+from gistembed.pairs.join import join_pairs
 from gistembed.pairs.names import Names
 from gistembed.pairs.pairs import Pairs, Relations, offsets_of
 from gistembed.pairs.read import read_pairs
@@ -25,6 +26,7 @@ __all__ = [
     "Split",
     "Texts",
     "hold_out",
+    "join_pairs",
     "offsets_of",
     "parse_columns",
     "read_pairs",

@@ -41,6 +41,21 @@ class Relations:
         return np.repeat(np.arange(len(text_ids)), counts), self.ids[spans(starts, counts)]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """One of several sources of pairs.
+
+    Attributes:
+        source: The source, as messages name it.
+        place_word: Whether its places are lines or rows.
+        columns: The columns that the texts came from.
+    """
+
+    source: str
+    place_word: PlaceWord
+    columns: Columns
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Pairs of an anchor and a positive, each with any number of negatives, as text ids.
@@ -63,7 +78,9 @@ class Pairs:
         weights: How much each pair counts in the loss; None where all count alike.
         trusted: Whether a person says of each negative that it is one; None where nobody says so.
         instructed: How many rows came with an instruction that is no part of their texts.
-        names: What texts are called in the source, by role.
+        names: What texts are called in the source, by role; not known of pairs from several sources.
+        origins: The sources, where there are several; ``source`` then names them all.
+        origin: Number of the source of each pair.
     """
 
     texts: Texts
@@ -83,6 +100,8 @@ class Pairs:
     trusted: Bool[np.ndarray, " negatives"] | None = None
     instructed: int = 0
     names: Mapping[Role, Names] = field(default_factory=dict)
+    origins: tuple[Origin, ...] = ()
+    origin: Int32[np.ndarray, " pairs"] | None = None
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -98,7 +117,11 @@ class Pairs:
 
     def place(self, row: SupportsIndex) -> str:
         """Where a pair came from: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
-        return located(self.source, self.place_word, int(self.places[row]))
+        source, place_word = self.source, self.place_word
+        if self.origin is not None:
+            origin = self.origins[int(self.origin[row])]
+            source, place_word = origin.source, origin.place_word
+        return located(source, place_word, int(self.places[row]))
 
     def take(self, rows: Int64[np.ndarray, " taken"]) -> "Pairs":
         """These pairs in this order, over the same texts."""
@@ -115,6 +138,7 @@ class Pairs:
             tasks=None if self.tasks is None else self.tasks[rows],
             weights=None if self.weights is None else self.weights[rows],
             trusted=None if self.trusted is None else self.trusted[negatives],
+            origin=None if self.origin is None else self.origin[rows],
         )
 
     def without_negatives(self, leaves: Bool[np.ndarray, " negatives"]) -> "Pairs":

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -60,7 +61,7 @@ def read_lines(path: Path, name: str, on_problem: OnProblem | None = None) -> It
     number = 0
     try:
         with open_bytes(path) as file:
-            for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
                 if number == 1:
                     if line.startswith(_OTHER_BOMS):
                         raise line_error(name, number, "the file is UTF-16 or UTF-32. Save it as UTF-8.")

@@ -2,10 +2,12 @@
 
 import csv
 import json
-from collections.abc import Generator, Iterator, Sequence
+import json.scanner
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -76,24 +78,42 @@ def _object_blocks(path: Path, name: str, choose: Choose, on_problem: OnProblem 
             # What is wrong in the rows before this line is told first.
             problem = error
         more = len(rows) == BLOCK_ROWS
-        if any(not row.keys() <= keys.keys() for row in rows):
-            for row in rows:
-                keys |= dict.fromkeys(row)
+        # Nearly all rows have the same keys in the same order, so that there is little to look at.
+        forms = dict.fromkeys(map(tuple, rows))
+        if any(not keys.keys() >= set(form) for form in forms):
+            for form in forms:
+                keys |= dict.fromkeys(form)
             chosen = choose(tuple(keys))
         if keys:
-            yield Block(places, chosen, [[row.get(key, Absent.KEY) for row in rows] for key in chosen])
+            yield Block(places, chosen, [_values(rows, key, forms) for key in chosen])
         if problem is not None:
             raise problem
 
 
+def _values(rows: list[dict[str, Any]], key: str, forms: Iterable[tuple[str, ...]]) -> list[object]:
+    if all(key in form for form in forms):
+        return list(map(itemgetter(key), rows))
+    return [row.get(key, Absent.KEY) for row in rows]
+
+
 def _objects(path: Path, name: str, on_problem: OnProblem | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    decode = json.JSONDecoder(object_pairs_hook=_object).decode
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    # The types that are known of it take the decoder for a scanner.
+    scan = json.scanner.make_scanner(decoder)  # type: ignore[arg-type]
     for number, line in read_lines(path, name, on_problem):
         line = line.rstrip()
         if not line:
             continue
         try:
-            row = decode(line)
+            # What the scanner reads to the end is sound; of all else, the decoder says what is wrong.
+            row, end = scan(line, 0)
+            if end == len(line) and type(row) is dict:
+                yield number, row
+                continue
+        except (StopIteration, RecursionError, ValueError):
+            pass
+        try:
+            row = decoder.decode(line)
         except json.JSONDecodeError as error:
             problem = f"not valid JSON at column {error.colno} ({error.msg})"
         except RecursionError:

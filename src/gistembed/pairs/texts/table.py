@@ -62,11 +62,11 @@ class Texts:
             # Of equal texts, any is the one that is kept; the last is the easiest to find.
             place = np.empty(len(first), np.int64)
             place[which] = np.arange(len(which))
-            for number in place[new].tolist():
-                self._open.append(texts[number])
-                self._open_bytes += len(encoded[number])
-                if len(self._open) >= _CHUNK_TEXTS or self._open_bytes >= _CHUNK_BYTES:
-                    self._seal()
+            kept = place[new].tolist()
+            self._open += [texts[number] for number in kept]
+            self._open_bytes += sum(len(encoded[number]) for number in kept)
+            if len(self._open) >= _CHUNK_TEXTS or self._open_bytes >= _CHUNK_BYTES:
+                self._seal()
         return ids[which]
 
     def id_of(self, text: str) -> int:
