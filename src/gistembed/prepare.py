@@ -94,7 +94,7 @@ class PreparedRun:
 
 
 def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
-    """Read, split, load and check; nothing is written.
+    """Read, split, load, tokenise and check; nothing is written that has a name.
 
     Raises:
         UserError: If anything about the run is not as it should be.

@@ -309,8 +309,10 @@ def test_a_full_disk_has_an_exit_code_of_its_own(students, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda prefix: full.open("wb"))
     with pytest.raises(StorageError) as caught:
         TokenCache.read(students["plain, none"], pairs_of([("a", "b", [])]))
-    folder = tempfile.gettempdir()
-    assert str(caught.value) == f"{folder}: No space left on device; free space, then go on with --resume"
+    assert str(caught.value) == (
+        f"{tempfile.gettempdir()}, the folder for temporary files (TMPDIR chooses it): "
+        "No space left on device; free space, then go on with --resume"
+    )
 
 
 def test_no_folder_for_temporary_files(students, monkeypatch):

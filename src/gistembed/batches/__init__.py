@@ -3,7 +3,7 @@
 from gistembed.batches.collate import PairCollator
 from gistembed.batches.ids import BatchIds, batch_ids
 from gistembed.batches.lengths import text_lengths
-from gistembed.batches.plan import BatchPlan, PlanSampler
+from gistembed.batches.plan import BatchPlan, PlanSampler, RowNumbers
 from gistembed.batches.tokens import TokenCache, texts_by_role
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "BatchPlan",
     "PairCollator",
     "PlanSampler",
+    "RowNumbers",
     "TokenCache",
     "batch_ids",
     "text_lengths",

@@ -152,12 +152,12 @@ class _TokenFile:
 
 @contextlib.contextmanager
 def _storing() -> Iterator[None]:
-    folder = ""
+    place = ""
     try:
-        folder = tempfile.gettempdir()
+        place = f"{tempfile.gettempdir()}, the folder for temporary files (TMPDIR chooses it)"
         yield
     except OSError as error:
-        raise storage_error(error, place=folder) from error
+        raise storage_error(error, place=place) from error
 
 
 def _unnamed_file() -> IO[bytes]:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainingArguments
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
-from gistembed.batches import BatchPlan, PairCollator, TokenCache
+from gistembed.batches import BatchPlan, PairCollator, RowNumbers, TokenCache
 from gistembed.errors import UserError
 from gistembed.files import library_writes
 from gistembed.guide import GuideVectors
@@ -160,7 +159,7 @@ def train_student(
             loss=loss,
             model=student.model,
             args=arguments,
-            train_dataset=Dataset.from_dict({"row": range(len(pairs))}),
+            train_dataset=RowNumbers.up_to(len(pairs)),
             data_collator=PairCollator(student, pairs, tokens),
             callbacks=[steps],
         )
