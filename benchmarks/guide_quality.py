@@ -180,7 +180,7 @@ def _train(way: Way, seed: int, epochs: int) -> Trained:
             run.train,
             [guide.vectors for guide in run.guides if isinstance(guide, PreparedVectors)],
             run.plan,
-            lengths=run.lengths,
+            tokens=run.tokens,
             checkpoints=Path(folder) / "checkpoints",
             logs=Path(folder) / "logs",
             resume=False,

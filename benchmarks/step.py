@@ -33,7 +33,7 @@ from tests.real_text import documentation_pairs
 from transformers.utils import logging as transformers_logging
 
 from gistembed import MaskPolicy, Pairs
-from gistembed.batches import BatchPlan, PairCollator, text_lengths
+from gistembed.batches import BatchPlan, PairCollator, TokenCache
 from gistembed.describe import machine, versions
 from gistembed.guide import GuideIdentity, GuideStore, GuideVectors, encode_texts, plan_encoding
 from gistembed.models import EmbeddingModel, folder_identity, load_model
@@ -194,7 +194,7 @@ def _our_step(student: EmbeddingModel, pairs: Pairs, vectors: GuideVectors | Non
     student = replace(student, model=copy.deepcopy(student.model))
     loss = BatchLoss(student.model, [] if vectors is None else [vectors], MaskPolicy(), _TEMPERATURE)
     optimizer = torch.optim.AdamW(student.model.parameters(), lr=2e-5, fused=True)
-    collator = PairCollator(student, pairs, text_lengths(student, pairs))
+    collator = PairCollator(student, pairs, TokenCache.read(student, pairs))
 
     def step(rows: np.ndarray) -> float:
         started = time.perf_counter()

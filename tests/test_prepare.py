@@ -7,10 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 
 from gistembed import MarginSchedule, MaskPolicy, UserError, fit
 from gistembed.config import RunConfig
 from gistembed.console import Console
+from gistembed.models import EmbeddingModel
 from gistembed.prepare import _mask_policy, default_batch_size, prepare_run
 from tests.pairs.pairs_samples import pairs_of
 from tests.real_text import documentation_pairs
@@ -48,6 +50,21 @@ def pairs(tmp_path):
     rows = [{"anchor": anchor, "positive": positive} for anchor, positive in documentation_pairs()[:40]]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def test_a_student_whose_inputs_are_more_than_tokens_is_told_of(
+    pairs, static_folder, tmp_path, monkeypatch, capfd
+):
+    """It trains all the same, but slower."""
+    inputs = EmbeddingModel.inputs
+    monkeypatch.setattr(EmbeddingModel, "inputs", lambda *words: {**inputs(*words), "weights": torch.ones(3)})
+    models = {"student": static_folder, "guide": static_folder, "store": tmp_path / "store"}
+    run = prepare_run(config(data=pairs, **models), Console())
+    assert run.tokens.uncached_because is not None
+    assert (
+        "texts are tokenised anew at each step: the student reads `weights`, which is neither the ids of "
+        "tokens nor their offsets\n"
+    ) in capfd.readouterr().err
 
 
 TRAIN = pairs_of([("a", "b", ["c", "d"]), ("e", "f", ["g"])])

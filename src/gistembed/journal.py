@@ -57,7 +57,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         train_data=train_data,
         eval_data=data_record(run.eval_pairs) if run.eval_pairs is not None else None,
         split=run.split,
-        student=model_record(run.student, run.lengths),
+        student=model_record(run.student, run.tokens.lengths),
         warnings=run.warnings,
     )
 

@@ -207,6 +207,18 @@ class EmbeddingModel:
             yield order[start : start + size]
             start += size
 
+    def inputs(self, texts: Sequence[str], role: Role) -> Mapping[str, Any]:
+        """What the model's forward pass takes for raw texts in a role, as its own preprocessing gives it.
+
+        Args:
+            texts: Raw texts.
+            role: Which prompt (and which branch of an asymmetric model) to use.
+        """
+        features: Mapping[str, Any] = self.model.preprocess(
+            list(texts), prompt=self.prompts[role], task=TASKS[role]
+        )
+        return features
+
     def input_lengths(
         self, texts: Sequence[str], role: Role, on_progress: Callable[[int], None] = lambda count: None
     ) -> Int32[np.ndarray, " texts"] | None:

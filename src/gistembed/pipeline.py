@@ -243,7 +243,7 @@ def _train(
             run.train,
             guides if name == "guided" else (),
             plan,
-            lengths=run.lengths,
+            tokens=run.tokens,
             checkpoints=folder.checkpoints / name,
             logs=folder.logs(name),
             resume=folder.unfinished is not None,

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32
 
-from gistembed.batches import BatchPlan, text_lengths
+from gistembed.batches import BatchPlan, TokenCache, texts_by_role
 from gistembed.config import OF_GUIDES, RunConfig
 from gistembed.console import Console
 from gistembed.errors import UserError
@@ -70,7 +69,7 @@ class PreparedRun:
         train: The pairs to train on.
         tasks: What the models are scored on, by name: ``held-out``, then ``retention``.
         student: The model before training.
-        lengths: Tokens of each text as the student reads it.
+        tokens: What the student reads for each training text.
         guides: The guides; none for a run without, or for a student that is its own.
         plan: How to train.
         warnings: What the user should know.
@@ -83,7 +82,7 @@ class PreparedRun:
     train: Pairs
     tasks: Mapping[DataSet, RetrievalTask]
     student: EmbeddingModel
-    lengths: Int32[np.ndarray, " texts"]
+    tokens: TokenCache
     guides: tuple[GuideWork | PreparedVectors, ...]
     plan: TrainingPlan
     warnings: list[str]
@@ -95,7 +94,7 @@ class PreparedRun:
 
 
 def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
-    """Read, split, load and check; nothing is written.
+    """Read, split, load, tokenise and check; nothing is written that has a name.
 
     Raises:
         UserError: If anything about the run is not as it should be.
@@ -145,7 +144,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
             ),
         },
         student=student,
-        lengths=_lengths(student, train, console),
+        tokens=_tokens(student, train, console),
         guides=guides,
         plan=plan,
         warnings=warnings,
@@ -262,11 +261,14 @@ def default_batch_size(pairs: int) -> int:
     return min(size, pairs)
 
 
-def _lengths(model: EmbeddingModel, train: Pairs, console: Console) -> Int32[np.ndarray, " texts"]:
-    with console.stage(
-        f"count tokens, {Path(model.name).name}", len(train.text_ids()), passing=True
-    ) as progress:
-        return text_lengths(model, train, progress)
+def _tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCache:
+    texts = texts_by_role(student, train.anchors, np.concatenate([train.positives, train.negative_ids]))
+    count = sum(map(len, texts.values()))
+    with console.stage(f"tokenise, {Path(student.name).name}", count, passing=True) as progress:
+        tokens = TokenCache.read(student, train, progress)
+    if tokens.uncached_because is not None:
+        console.say(f"texts are tokenised anew at each step: the student {tokens.uncached_because}")
+    return tokens
 
 
 def _ignored_by_guides(config: RunConfig, names: Sequence[str]) -> list[str]:

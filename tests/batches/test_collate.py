@@ -2,14 +2,13 @@
 
 from itertools import chain, pairwise
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from tests.pairs.pairs_samples import pairs_of, rows_of_texts
 from tests.tiny_models import MAX_LENGTH
 
-from gistembed.batches import PairCollator, collate, text_lengths
+from gistembed.batches import PairCollator, TokenCache, collate
 from gistembed.models import load_model
 
 _BUDGET = 60
@@ -39,19 +38,20 @@ class Collated:
     """A batch, with the texts that stood behind its inputs."""
 
     def __init__(self, student, pairs, budget=_BUDGET) -> None:
-        """Collate all pairs, watching what the student is given."""
+        """Collate all pairs, watching which features are asked for."""
         self.calls = []
-        lengths = text_lengths(student, pairs)
-        preprocess = student.model.preprocess
+        tokens = TokenCache.read(student, pairs)
+        assert tokens.uncached_because is None
+        features = TokenCache.features
 
-        def spy(texts, prompt, task):
-            self.calls.append([(prompt, text, task) for text in texts])
-            return preprocess(texts, prompt=prompt, task=task)
+        def spy(cache, text_ids, role):
+            self.calls.append([(student.prompts[role], pairs.texts[i], role) for i in text_ids])
+            return features(cache, text_ids, role)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(collate, "_MICRO_BATCH_TOKENS", budget)
-            patch.setattr(student.model, "preprocess", spy)
-            self.batch = PairCollator(student, pairs, lengths)([{"row": row} for row in range(len(pairs))])
+            patch.setattr(TokenCache, "features", spy)
+            self.batch = PairCollator(student, pairs, tokens)([{"row": row} for row in range(len(pairs))])
         self.labels = self.batch["label"]
         self.units = [unit for call in self.calls for unit in call]
 
@@ -96,10 +96,10 @@ def test_a_text_longer_than_the_budget_stands_alone(bert):
     assert [[text for _, text, _ in call] for call in collated.calls] == [["b", "c"], ["a" * 20], ["d" * 20]]
 
 
-def test_each_role_is_a_task_of_its_own_where_prompts_differ(bert):
+def test_each_role_is_read_for_itself_where_prompts_differ(bert):
     collated = Collated(bert["different"], pairs_of([("a", "b", ["c"]), ("b", "a", [])]))
     assert [sorted(call) for call in collated.calls] == [
-        [("q: ", "a", "query"), ("q: ", "b", "query")],
+        [("q: ", "a", "anchor"), ("q: ", "b", "anchor")],
         [("", "a", "document"), ("", "b", "document"), ("", "c", "document")],
     ]
 
@@ -131,40 +131,7 @@ def test_without_negatives_their_labels_have_no_columns(bert):
     assert labels["negative_ids"].shape == labels["negative_units"].shape == (2, 0)
 
 
-def test_lengths_are_those_of_the_tokenizer_uncut(bert):
-    pairs = pairs_of([("a" * 50, "bc", [])])
-    lengths = text_lengths(bert["same"], pairs)
-    assert [lengths[pairs.anchors[0]], lengths[pairs.positives[0]]] == [52, 4]
-
-
-@pytest.mark.parametrize(
-    ("prompts", "tokens"),
-    [
-        ({"anchor": "", "document": ""}, 0),
-        ({"anchor": "q: ", "document": ""}, 2),
-        ({"anchor": "q: ", "document": "text: "}, 5),
-    ],
-)
-def test_the_longest_prompt_counts_once_whatever_the_role(bert_folder, prompts, tokens):
-    """A letter or sign is a token; the prompt's own special tokens are not counted again."""
-    student = load_model(str(bert_folder), option="--student", prompts=prompts)
-    pairs = pairs_of([("abc", "de", ["f"])])
-    lengths = text_lengths(student, pairs)
-    assert lengths[pairs.anchors[0]] == 3 + tokens + 2
-    assert lengths[pairs.positives[0]] == 2 + tokens + 2
-    assert lengths[pairs.negative_ids[0]] == 1 + tokens + 2
-    for role, text_ids in (("anchor", pairs.anchors), ("document", pairs.positives)):
-        features = student.model.preprocess([pairs.texts[text_ids[0]]], prompt=prompts[role])
-        assert features["input_ids"].shape[1] <= lengths[text_ids[0]]
-
-
-def test_only_texts_of_the_pairs_have_a_length(bert):
-    pairs = pairs_of([("a", "b", []), ("c", "d", [])]).take(np.array([1]))
-    assert text_lengths(bert["different"], pairs).tolist() == [0, 5, 0, 5], "a, c, b, d"
-
-
 def test_a_static_model_takes_all_texts_at_once(static_folder):
     student = load_model(str(static_folder), option="--student")
     pairs = pairs_of([("a" * 500, "bc", ["d"]), ("e", "f" * 90, [])])
-    assert text_lengths(student, pairs).tolist() == [0] * len(pairs.texts)
     assert len(Collated(student, pairs).calls) == 1

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gistembed.batches import BatchPlan, PlanSampler
+from gistembed.batches import BatchPlan, PlanSampler, RowNumbers
 
 
 @st.composite
@@ -60,3 +60,10 @@ def test_the_sampler_follows_the_plan_from_epoch_to_epoch():
     assert list(sampler) == plan.epoch(0).tolist()
     sampler.set_epoch(2)
     assert list(sampler) == plan.epoch(2).tolist()
+
+
+def test_rows_are_their_own_numbers():
+    """One by one from the table, several at once without it."""
+    rows = RowNumbers.up_to(5)
+    assert (len(rows), rows.column_names) == (5, ["row"])
+    assert [rows[3], *rows.__getitems__([4, 0])] == [{"row": 3}, {"row": 4}, {"row": 0}]

@@ -11,7 +11,7 @@ import torch
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed import MaskPolicy, UserError
-from gistembed.batches import BatchPlan, text_lengths
+from gistembed.batches import BatchPlan, TokenCache
 from gistembed.models import load_model
 from gistembed.train import TrainingPlan, train_student, training_arguments
 from gistembed.train.module import BatchLoss
@@ -35,7 +35,7 @@ def train(static_folder, tmp_path):
             PAIRS,
             [],
             plan,
-            lengths=text_lengths(student, PAIRS),
+            tokens=TokenCache.read(student, PAIRS),
             checkpoints=tmp_path / "checkpoints",
             logs=tmp_path / "logs",
             resume=resume,

@@ -1,7 +1,19 @@
 """Which pairs meet in which batch, and their way from ids to model inputs."""
 
-from gistembed.batches.collate import PairCollator, text_lengths
+from gistembed.batches.collate import PairCollator
 from gistembed.batches.ids import BatchIds, batch_ids
-from gistembed.batches.plan import BatchPlan, PlanSampler
+from gistembed.batches.lengths import text_lengths
+from gistembed.batches.plan import BatchPlan, PlanSampler, RowNumbers
+from gistembed.batches.tokens import TokenCache, texts_by_role
 
-__all__ = ["BatchIds", "BatchPlan", "PairCollator", "PlanSampler", "batch_ids", "text_lengths"]
+__all__ = [
+    "BatchIds",
+    "BatchPlan",
+    "PairCollator",
+    "PlanSampler",
+    "RowNumbers",
+    "TokenCache",
+    "batch_ids",
+    "text_lengths",
+    "texts_by_role",
+]

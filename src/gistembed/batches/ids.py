@@ -35,24 +35,26 @@ def batch_ids(pairs: Pairs, relations: Relations, rows: Int64[np.ndarray, " rows
         relations: Known positives of these pairs.
         rows: Row numbers of the batch.
     """
-    batch = pairs.take(rows)
-    present = np.concatenate([batch.anchors, batch.positives, batch.negative_ids])
-    owners, known = relations.of_each(batch.anchors)
-    in_batch = np.isin(known, present)
+    anchors, positives, negatives = pairs.anchors[rows], pairs.positives[rows], _negatives(pairs, rows)
+    owners, known = relations.of_each(anchors)
+    # Ten times as fast as `np.isin`, for as few as these.
+    present = np.sort(np.concatenate([anchors, positives, negatives.ravel()]))
+    in_batch = present[np.minimum(np.searchsorted(present, known), len(present) - 1)] == known
     return BatchIds(
-        anchors=batch.anchors,
-        positives=batch.positives,
-        negatives=_padded(batch.negative_rows(), batch.negative_ids, len(rows)),
+        anchors=anchors,
+        positives=positives,
+        negatives=negatives,
         known=known[in_batch],
         known_offsets=offsets_of(np.bincount(owners[in_batch], minlength=len(rows))),
     )
 
 
-def _padded(
-    owners: Int64[np.ndarray, " ids"], ids: Int64[np.ndarray, " ids"], rows: int
-) -> Int64[np.ndarray, "rows longest"]:
-    """Ids in the rows that own them, from the left; owners are sorted."""
-    counts = np.bincount(owners, minlength=rows)
-    result = np.full((rows, counts.max()), -1, dtype=np.int64)
-    result[owners, np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)] = ids
+def _negatives(pairs: Pairs, rows: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, "rows most"]:
+    """Each row's negatives from the left; -1 pads."""
+    starts = pairs.negative_offsets[rows]
+    counts = pairs.negative_offsets[rows + 1] - starts
+    places = np.arange(counts.max())
+    result = np.full((len(rows), len(places)), -1, dtype=np.int64)
+    used = places < counts[:, None]
+    result[used] = pairs.negative_ids[(starts[:, None] + places)[used]]
     return result

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from datasets import Dataset
 from jaxtyping import Int64
 from torch.utils.data import Sampler
 
@@ -73,3 +74,17 @@ class PlanSampler(Sampler[list[int]]):
         """The batches of the chosen epoch."""
         for batch in self.plan.epoch(self._epoch):
             yield batch.tolist()
+
+
+class RowNumbers(Dataset):  # type: ignore[misc]  # datasets has no types
+    """The data set that a trainer shuffles and fetches from: each row is its own number, under ``row``."""
+
+    @classmethod
+    def up_to(cls, count: int) -> "RowNumbers":
+        """The rows 0 … count - 1."""
+        rows: RowNumbers = cls.from_dict({"row": np.arange(count)})
+        return rows
+
+    def __getitems__(self, keys: list[int]) -> list[dict[str, int]]:
+        """Several rows; looking them up in a table would take longer than all else that a loader does."""
+        return [{"row": key} for key in keys]

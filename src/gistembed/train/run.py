@@ -12,15 +12,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from datasets import Dataset
-from jaxtyping import Int32
 from sentence_transformers import SentenceTransformerTrainingArguments
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
-from gistembed.batches import BatchPlan, PairCollator
+from gistembed.batches import BatchPlan, PairCollator, RowNumbers, TokenCache
 from gistembed.errors import UserError
 from gistembed.files import library_writes
 from gistembed.guide import GuideVectors
@@ -116,7 +113,7 @@ def train_student(
     guides: Sequence[GuideVectors],
     plan: TrainingPlan,
     *,
-    lengths: Int32[np.ndarray, " texts"],
+    tokens: TokenCache,
     checkpoints: Path,
     logs: Path,
     resume: bool,
@@ -131,7 +128,7 @@ def train_student(
         guides: Vectors of all their texts by each guide; none to train without one, or where the plan's
             policy lets the student score.
         plan: How to train.
-        lengths: Tokens of each text, from `gistembed.batches.text_lengths`.
+        tokens: What the student reads for the texts of the pairs.
         checkpoints: Folder for checkpoints; one is written every five minutes and on interruption.
         logs: Folder for TensorBoard, if the plan asks for it.
         resume: Whether to go on from the newest whole checkpoint, if there is one.
@@ -162,8 +159,8 @@ def train_student(
             loss=loss,
             model=student.model,
             args=arguments,
-            train_dataset=Dataset.from_dict({"row": range(len(pairs))}),
-            data_collator=PairCollator(student, pairs, lengths),
+            train_dataset=RowNumbers.up_to(len(pairs)),
+            data_collator=PairCollator(student, pairs, tokens),
             callbacks=[steps],
         )
         trainer.remove_callback(PrinterCallback)
