@@ -204,12 +204,12 @@ def _audit(run: PreparedRun, guides: list[GuideVectors], journal: Journal, conso
     policy, plan = run.plan.policy.at_step(0), run.plan.batches
     with journal.timed("audit"):
         if guides:
-            journal.add(audit=audit_masks(run.train, guides, policy, plan))
+            journal.add(audit=audit_masks(run.train, guides, policy, plan, run.plan.task_policies))
             return
         seen = run.train.take(np.concatenate(audited_batches(plan)))
         with console.stage("ask the student", sum(map(len, text_ids_by_role(seen).values()))) as progress:
             own = embed_now(run.student, seen, progress)
-        audit = audit_masks(run.train, [own], policy, plan)
+        audit = audit_masks(run.train, [own], policy, plan, run.plan.task_policies)
     student = journal.record.student.model_copy(update={"kind": "the student itself"})
     itself = GuideRecord(model=student, store=None, texts=0, encoded=0, seconds=0.0)
     journal.add(audit=audit, guides=[itself])

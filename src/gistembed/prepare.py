@@ -1,6 +1,5 @@
 """What a run needs before anything is written: its data, split, models and sizes, read and checked."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,8 @@ from gistembed.guide import (
 )
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
-from gistembed.pairs import Pairs, hold_out, read_pairs, without_texts
+from gistembed.pairs import Pairs, read_pairs
+from gistembed.prepare_pairs import read_data, split_pairs, task_mix
 from gistembed.record import SplitRecord
 from gistembed.terms import DataSet
 from gistembed.train import TrainingPlan, training_arguments
@@ -102,11 +102,14 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     warnings = config.ignored()
     for warning in warnings:
         console.warn(warning)
-    if isinstance(config.data, str | os.PathLike):
-        console.say(f"reading {os.fspath(config.data)}")
-    pairs = read_pairs(config.data, columns=config.columns)
-    console.say(_columns_line(pairs))
-    train, held_out, eval_pairs, split = _split(config, pairs)
+    pairs = read_data(config, console)
+    if pairs.instructed:
+        warnings.append(
+            f"{pairs.instructed:,} rows come with an instruction that nobody reads; "
+            'to put it before the texts, set instructions to "prefix"'
+        )
+        console.warn(warnings[-1])
+    pairs, train, held_out, eval_pairs, split = split_pairs(config, pairs)
     retention = read_pairs(retention_path() if config.retention is None else config.retention)
     held_out_task = RetrievalTask.from_pairs(held_out, held_out.source)
     if len(held_out_task.queries) < FEWEST_QUERIES:
@@ -200,44 +203,6 @@ def negatives_per_row(run: PreparedRun) -> int:
     return len(in_batch) * (size - 1) + (round(size * own) if "an" in blocks else 0)
 
 
-def _columns_line(pairs: Pairs) -> str:
-    columns = pairs.columns
-    roles = {"anchor": (columns.anchor,), "positive": columns.positive, "negative": columns.negatives}
-    used = ", ".join(f"{role} = {' + '.join(names)}" for role, names in roles.items() if names)
-    ignored = f"; not used: {', '.join(columns.ignored)}" if columns.ignored else ""
-    return f"{pairs.source}: {len(pairs):,} pairs from {pairs.rows_read:,} rows; columns: {used}{ignored}"
-
-
-def _split(config: RunConfig, pairs: Pairs) -> tuple[Pairs, Pairs, Pairs | None, SplitRecord]:
-    """Training pairs, held-out pairs, the user's own evaluation pairs, and how it was done."""
-    if config.eval is None:
-        split = hold_out(pairs, share=config.holdout, seed=config.seed)
-        record = SplitRecord(
-            method=split.method,
-            train_pairs=len(split.train),
-            held_out_pairs=len(split.held_out),
-            dropped_pairs=len(split.dropped),
-            components=split.components,
-            largest_component=split.largest,
-        )
-        return pairs.take(split.train), pairs.take(split.held_out), None, record
-    given = read_pairs(config.eval, columns=config.columns, texts=pairs.texts)
-    kept = without_texts(pairs, given.text_ids())
-    if not len(kept):
-        raise UserError(
-            f"{pairs.source}: no pair is left to train on, because each shares a text with {given.source}"
-        )
-    record = SplitRecord(
-        method="given",
-        train_pairs=len(kept),
-        held_out_pairs=len(given),
-        dropped_pairs=len(pairs) - len(kept),
-        components=0,
-        largest_component=0,
-    )
-    return pairs.take(kept), given, given, record
-
-
 def _sizes(config: RunConfig, train: Pairs) -> dict[str, Any]:
     """Batch size and steps, chosen from the data where the user didn't."""
     if config.batch_size is not None and config.batch_size > len(train):
@@ -249,7 +214,8 @@ def _sizes(config: RunConfig, train: Pairs) -> dict[str, Any]:
         raise UserError(f"{train.source}: {len(train)} training pair; in-batch negatives need at least 2")
     batch_size = config.batch_size or default_batch_size(len(train))
     batches_per_step = config.trainer.get("gradient_accumulation_steps", 1)
-    steps = config.steps or max(1, round(config.epochs * (len(train) // batch_size) / batches_per_step))
+    plan = _batch_plan(config, train, batch_size)
+    steps = config.steps or max(1, round(config.epochs * plan.steps_per_epoch / batches_per_step))
     return {"batch_size": batch_size, "steps": steps}
 
 
@@ -290,6 +256,10 @@ def _ignored_by_guides(config: RunConfig, names: Sequence[str]) -> list[str]:
 
 def _prepare_vectors(data: Any, name: str, train: Pairs) -> PreparedVectors:  # noqa: ANN401
     if is_columns(name):
+        if isinstance(data, list | tuple):
+            raise UserError(
+                f"--guide {name}: columns of vectors are read from one source of pairs, not several"
+            )
         vectors = column_vectors(data, name, train)
         identity = column_identity(vectors)
     else:
@@ -309,12 +279,16 @@ def _prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
     return prepare_work(settings, Path(config.store or default_store()), train, dtype=config.guide_dtype)
 
 
+def _batch_plan(config: RunConfig, train: Pairs, batch_size: int) -> BatchPlan:
+    return BatchPlan(len(train), batch_size, config.seed, task_mix(config, train, batch_size))
+
+
 def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
     assert config.batch_size is not None
     assert config.steps is not None
     assert config.learning_rate is not None
     return TrainingPlan(
-        batches=BatchPlan(len(train), config.batch_size, config.seed),
+        batches=_batch_plan(config, train, config.batch_size),
         steps=config.steps,
         learning_rate=config.learning_rate,
         warmup=config.warmup,
@@ -324,13 +298,32 @@ def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
         hardness_strength=config.hardness_strength,
         kernel=config.kernel,
         trainer=config.trainer,
+        task_policies=_task_policies(config, train),
     )
 
 
-def _mask_policy(config: RunConfig, train: Pairs) -> MaskPolicy:
-    """The policy that the configuration asks for, as far as it can be had in this run."""
+def _task_policies(config: RunConfig, train: Pairs) -> dict[int, MaskPolicy]:
+    """The policies of tasks that have one of their own, by number."""
+    unknown = [name for name in config.tasks if name not in train.task_names]
+    if unknown:
+        known = ", ".join(train.task_names) or "none"
+        raise UserError(f"[tasks] {unknown[0]}: there is no such task; the tasks are {known}")
+    return {
+        train.task_names.index(name): _mask_policy(config, train, task=name)
+        for name, settings in config.tasks.items()
+        if settings.negatives is not None
+    }
+
+
+def _mask_policy(config: RunConfig, train: Pairs, task: str | None = None) -> MaskPolicy:
+    """The policy that the configuration asks for, or that of a task, as far as it can be had in this run."""
+    settings = config.mask_settings()
+    if task is not None:
+        settings |= {"negatives": config.tasks[task].negatives}
+        assert train.tasks is not None, "a run without tasks has no settings of tasks"
+        train = train.take(np.flatnonzero(train.tasks == train.task_names.index(task)))
     try:
-        policy = policy_from_settings(config.mask_settings())
+        policy = policy_from_settings(settings)
     except ValueError as error:
         raise UserError(f"[mask] {error}") from error
     if policy.guide_vote != "mean" and len(config.guide or ()) < 2:
@@ -342,6 +335,7 @@ def _mask_policy(config: RunConfig, train: Pairs) -> MaskPolicy:
     without = int((train.negative_offsets[1:] == train.negative_offsets[:-1]).sum())
     if policy.negatives == "explicit" and without:
         raise UserError(
-            f"[mask] negatives: {without:,} of {len(train):,} training pairs have no negative of their own"
+            f"{'[mask]' if task is None else f'[tasks] {task}:'} negatives: {without:,} of {len(train):,} "
+            "training pairs have no negative of their own"
         )
     return policy

@@ -122,6 +122,7 @@ def test_labels_by_value(bert):
     assert labels.keys() == {
         *(f"{role}_units" for role in ("anchor", "positive", "negative")),
         *(f"{role}_ids" for role in ("anchor", "positive", "negative", "known")),
+        *(f"{role}_texts" for role in ("anchor", "positive", "negative")),
         "known_offsets",
     }
 

@@ -1,6 +1,6 @@
 """Goes through the first batches of a plan with the loss's own mask and keeps what a person should see."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,7 +33,11 @@ def audited_batches(plan: BatchPlan) -> Int64[np.ndarray, "batches rows"]:
 
 
 def audit_masks(
-    pairs: Pairs, guides: Sequence[GuideVectors], policy: MaskPolicy, plan: BatchPlan
+    pairs: Pairs,
+    guides: Sequence[GuideVectors],
+    policy: MaskPolicy,
+    plan: BatchPlan,
+    task_policies: Mapping[int, MaskPolicy] | None = None,
 ) -> AuditRecord:
     """What the guide takes out of the first batches that the plan will train on.
 
@@ -46,14 +50,22 @@ def audit_masks(
             the means of theirs.
         policy: Blocks and margins.
         plan: Which pairs meet in which batch.
+        task_policies: Policies of tasks that have one of their own, by number of the task; their batches hold
+            pairs of one task only.
     """
+    of_tasks = dict(task_policies or {})
     relations = pairs.known_positives()
-    blocks = policy.blocks(negatives=len(pairs.negative_ids) > 0)
-    tallies = {block: _Tally() for block in blocks if policy.negatives != "explicit" or block == "an"}
+    tallies = {
+        block: _Tally()
+        for used in (policy, *of_tasks.values())
+        for block in used.blocks(negatives=len(pairs.negative_ids) > 0)
+        if used.negatives != "explicit" or block == "an"
+    }
     masked_per_row: list[Int64[np.ndarray, " rows"]] = []
     batches = audited_batches(plan)
     for rows in batches:
-        batch = _Batch.of(batch_ids(pairs, relations, rows), guides, policy)
+        task = -1 if pairs.tasks is None else int(pairs.tasks[rows[0]])
+        batch = _Batch.of(batch_ids(pairs, relations, rows), guides, of_tasks.get(task, policy))
         looked_at = rows[:_ROWS]
         for chunk in batch.chunks(len(looked_at)):
             masked_per_row.append(batch.look_at(chunk, looked_at[chunk], tallies))
@@ -123,14 +135,15 @@ def stacked(ids: BatchIds) -> tuple[BatchTexts, Int64[np.ndarray, " negatives"]]
         ids: The batch.
     """
     present = ids.negatives >= 0
-    documents = ids.negatives[present]
+    documents, same = ids.negatives[present], ids.same_negatives[present]
     texts = BatchTexts(
         rows=len(ids.anchors),
-        ids=torch.from_numpy(np.concatenate([ids.positives, ids.anchors, documents])),
+        ids=torch.from_numpy(np.concatenate([ids.same_positives, ids.same_anchors, same])),
         # NumPy gives both coordinates in one array; torch warns of the gaps.
         negative_rows=torch.from_numpy(np.ascontiguousarray(np.nonzero(present)[0])),
         known_ids=torch.from_numpy(ids.known),
         known_offsets=torch.from_numpy(ids.known_offsets),
+        trusted=None if ids.trusted is None else torch.from_numpy(ids.trusted[present]),
     )
     return texts, documents
 

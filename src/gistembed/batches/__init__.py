@@ -3,6 +3,7 @@
 from gistembed.batches.collate import PairCollator
 from gistembed.batches.ids import BatchIds, batch_ids
 from gistembed.batches.lengths import text_lengths
+from gistembed.batches.mixing import TaskMix
 from gistembed.batches.plan import BatchPlan, PlanSampler, RowNumbers
 from gistembed.batches.tokens import TokenCache, texts_by_role
 
@@ -12,6 +13,7 @@ __all__ = [
     "PairCollator",
     "PlanSampler",
     "RowNumbers",
+    "TaskMix",
     "TokenCache",
     "batch_ids",
     "text_lengths",

@@ -26,8 +26,9 @@ class PairCollator:
     The inputs of the model stand under ``micro_000_…``, ``micro_001_…``: one group for each micro-batch,
     the units one after the other. Under ``label`` stand int64 tensors by name: ``anchor_units``,
     ``positive_units`` and ``negative_units`` say which unit each text of a row is; ``anchor_ids``,
-    ``positive_ids`` and ``negative_ids`` are its text id, where -1 pads; ``known_ids`` and ``known_offsets``
-    are those of `BatchIds`.
+    ``positive_ids`` and ``negative_ids`` are the text id that it counts as, where -1 pads, and those that end
+    with ``_texts`` its own; ``known_ids`` and ``known_offsets`` are those of `BatchIds`. Where pairs have
+    them, there are also ``weights`` (float32) and ``tasks`` of the rows, and ``trusted`` (bool) of negatives.
     """
 
     # The trainer asks every collator which columns hold labels: rows that are numbers have none.
@@ -54,7 +55,8 @@ class PairCollator:
         Args:
             rows: Row numbers, under the key ``row``.
         """
-        ids = batch_ids(self._pairs, self._relations, np.array([row["row"] for row in rows]))
+        numbers = np.array([row["row"] for row in rows])
+        ids = batch_ids(self._pairs, self._relations, numbers)
         documents = np.concatenate([ids.positives, ids.negatives[ids.negatives >= 0]])
         texts = texts_by_role(self._student, ids.anchors, documents)
         batch: dict[str, Any] = {}
@@ -81,12 +83,20 @@ class PairCollator:
             "anchor_units": units_of(ids.anchors, "anchor"),
             "positive_units": units_of(ids.positives, "document"),
             "negative_units": units_of(ids.negatives, "document"),
-            "anchor_ids": torch.from_numpy(ids.anchors),
-            "positive_ids": torch.from_numpy(ids.positives),
-            "negative_ids": torch.from_numpy(ids.negatives),
+            "anchor_ids": torch.from_numpy(ids.same_anchors),
+            "positive_ids": torch.from_numpy(ids.same_positives),
+            "negative_ids": torch.from_numpy(ids.same_negatives),
+            "anchor_texts": torch.from_numpy(ids.anchors),
+            "positive_texts": torch.from_numpy(ids.positives),
+            "negative_texts": torch.from_numpy(ids.negatives),
             "known_ids": torch.from_numpy(ids.known),
             "known_offsets": torch.from_numpy(ids.known_offsets),
         }
+        for name, values in (("weights", self._pairs.weights), ("tasks", self._pairs.tasks)):
+            if values is not None:
+                batch["label"][name] = torch.from_numpy(values[numbers])
+        if ids.trusted is not None:
+            batch["label"]["trusted"] = torch.from_numpy(ids.trusted)
         return batch
 
     def _features(self, text_ids: Int64[np.ndarray, " texts"], role: Role) -> Mapping[str, Any]:

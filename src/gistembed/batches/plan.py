@@ -8,8 +8,10 @@ from datasets import Dataset
 from jaxtyping import Int64
 from torch.utils.data import Sampler
 
+from gistembed.batches.mixing import TaskMix
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class BatchPlan:
     """Which pairs meet in which batch.
 
@@ -20,6 +22,7 @@ class BatchPlan:
         pairs: How many pairs there are.
         batch_size: Pairs that see each other.
         seed: Equal seeds give equal plans.
+        mix: How pairs of several tasks meet; None where all are alike.
 
     Raises:
         ValueError: If there are fewer pairs than one batch holds, or a batch has fewer than two.
@@ -28,6 +31,7 @@ class BatchPlan:
     pairs: int
     batch_size: int
     seed: int
+    mix: TaskMix | None = None
 
     def __post_init__(self) -> None:
         """Refuse sizes without a single batch of in-batch negatives."""
@@ -35,14 +39,18 @@ class BatchPlan:
             raise ValueError(
                 f"batch size {self.batch_size}: expected 2 … {self.pairs}, the number of training pairs"
             )
+        if not self.steps_per_epoch:
+            raise ValueError(f"batch size {self.batch_size}: more than an epoch has of any task")
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        return self.pairs // self.batch_size
+        return self.pairs // self.batch_size if self.mix is None else self.mix.steps(self.batch_size)
 
     def epoch(self, epoch: int) -> Int64[np.ndarray, "steps batch"]:
         """Pair numbers of all batches of one epoch, from 0."""
+        if self.mix is not None:
+            return self.mix.epoch(self.batch_size, self.seed, epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(self.pairs)
         steps = self.steps_per_epoch
         return order[: steps * self.batch_size].reshape(steps, self.batch_size)

@@ -9,7 +9,8 @@ import typer
 
 def fit(
     data: Annotated[
-        str | None, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")
+        list[str] | None,
+        typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, a folder of BEIR, …; or several of these."),
     ] = None,
     student: Annotated[str | None, typer.Option(help="Model to train: folder or hub name.")] = None,
     guide: Annotated[
@@ -23,6 +24,21 @@ def fit(
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="For pairs with scores or labels: positive from here on.")
+    ] = None,
+    max_score: Annotated[
+        float | None, typer.Option(help="The same: up to here, a row is a negative of its anchor.")
+    ] = None,
+    negatives: Annotated[
+        str | None, typer.Option(help="Negatives from: both (default), in_batch or explicit.")
+    ] = None,
+    batches: Annotated[
+        str | None, typer.Option(help="Batches of several tasks: mixed (default) or one_task.")
+    ] = None,
+    mixing: Annotated[
+        str | None, typer.Option(help="How often each task comes: proportional, round_robin or temperature.")
     ] = None,
     eval: Annotated[
         str | None, typer.Option(help="Pairs to evaluate on, instead of a held-out share.")
@@ -67,11 +83,15 @@ def fit(
     from gistembed.pairs import parse_columns
 
     flags: dict[str, Any] = {
-        "data": data,
+        "data": (data[0] if len(data) == 1 else data) if data else None,
         "student": student,
         "guide": guide or None,
         "out": out,
         "columns": parse_columns(columns) if columns is not None else None,
+        "min_score": min_score,
+        "max_score": max_score,
+        "batches": batches,
+        "mixing": mixing,
         "eval": eval,
         "retention": retention,
         "loss": loss,
@@ -87,6 +107,8 @@ def fit(
     }
     given = {name: value for name, value in flags.items() if value is not None}
     settings = read_toml(config) if config is not None else {}
+    if negatives is not None:
+        settings |= {"mask": settings.get("mask", {}) | {"negatives": negatives}}
     checked = run_config(settings | given, source=str(config) if config is not None else "fit", flags=given)
 
     from gistembed.cli.tables import score_table

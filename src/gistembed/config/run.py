@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
-from gistembed.terms import Backend, Block, HardnessMode, Kernel, MarginStrategy, Role, VectorDtype
+from gistembed.terms import (
+    Backend,
+    Block,
+    HardnessMode,
+    Kernel,
+    MarginStrategy,
+    Mixing,
+    NegativeSource,
+    Role,
+    SameText,
+    VectorDtype,
+)
 
 
 def _path_as_text(value: object) -> object:
@@ -59,6 +70,19 @@ _GUIDE_ONLY = (
 )
 
 
+class TaskSettings(BaseModel):
+    """Settings of one task.
+
+    Attributes:
+        negatives: Where its negatives come from: ``in_batch``, ``explicit`` or ``both``; as in ``mask`` by
+            default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    negatives: NegativeSource | None = None
+
+
 class RunConfig(BaseModel):
     """A run of ``gistembed fit``.
 
@@ -66,13 +90,19 @@ class RunConfig(BaseModel):
     values chosen.
 
     Attributes:
-        data: Pairs: a file, a folder saved by `datasets`, or (from Python) a `Dataset` or `DatasetDict`.
+        data: Pairs: a file, a folder, or (from Python) a `Dataset` or `DatasetDict`; or several of these.
         student: Model to train: a folder or a hub name.
         guide: What guides: a model's folder or hub name, ``URL#MODEL`` for an OpenAI-compatible endpoint, or
             a file of vectors; several of them decide as ``guide_vote`` in ``mask`` says. None for
             ``loss = "infonce"``, or for a student that is its own guide (``scorer = "student"`` in ``mask``).
         out: Folder for the model, the report and the record.
         columns: Columns by role, where their names don't tell: one name, or several.
+        min_score: For pairs with scores or labels: the lowest of a positive pair.
+        max_score: The same: the highest of a row that is a negative of its anchor.
+        instructions: What becomes of instructions that stand beside texts: ``ignore``, or ``prefix`` to put
+            them before the texts, for the student and the guide.
+        same_text: When two texts count as one text in the mask and the split: ``exact``, or ``normalised``
+            where only case, white space or the form of Unicode differ.
         eval: Pairs to evaluate on, in place of a held-out share of ``data``; given in the same ways.
         retention: Pairs that show what was forgotten, in place of the built-in general questions; given in
             the same ways.
@@ -80,6 +110,10 @@ class RunConfig(BaseModel):
         compare_unguided: Train the same student without the guide too, and put all three side by side.
         epochs: Passes over the training pairs.
         steps: Optimizer steps, in place of epochs.
+        batches: ``mixed``, or ``one_task``: all pairs of a batch are of one task.
+        mixing: How often the pairs of each task come; see `gistembed.batches.TaskMix`.
+        mixing_temperature: For ``mixing = "temperature"``: 1 mixes in proportion, a large one evenly.
+        tasks: Settings of single tasks, by name.
         batch_size: Pairs that see each other, and so the number of in-batch negatives; 128, and down to 16
             for little data.
         learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
@@ -120,12 +154,20 @@ class RunConfig(BaseModel):
     guide: ModelNames | None = None
     out: Path
     columns: dict[str, ColumnNames] | None = None
+    min_score: float | None = None
+    max_score: float | None = None
+    instructions: Literal["ignore", "prefix"] = "ignore"
+    same_text: SameText = "exact"
     eval: Any = None
     retention: Any = None
     loss: Literal["guided", "infonce"] = "guided"
     compare_unguided: bool = False
     epochs: float = Field(default=3.0, gt=0)
     steps: int | None = Field(default=None, ge=1)
+    batches: Literal["mixed", "one_task"] = "mixed"
+    mixing: Mixing = "proportional"
+    mixing_temperature: float = Field(default=2.0, ge=1)
+    tasks: dict[str, TaskSettings] = {}
     batch_size: int | None = Field(default=None, ge=2)
     learning_rate: float | None = Field(default=None, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -168,6 +210,21 @@ class RunConfig(BaseModel):
         return self.mask.get("scorer") == "student"
 
     @model_validator(mode="after")
+    def _tasks_by_themselves(self) -> "RunConfig":
+        own = [name for name, settings in self.tasks.items() if settings.negatives is not None]
+        if own and self.batches != "one_task":
+            raise ValueError(
+                f'[tasks] {own[0]}: negatives of its own need batches of its own; set batches to "one_task"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scores_whole(self) -> "RunConfig":
+        if self.max_score is not None and self.min_score is None:
+            raise ValueError("max_score tells negatives from positives only with min_score; give both")
+        return self
+
+    @model_validator(mode="after")
     def _hardness_whole(self) -> "RunConfig":
         if self.hardness_mode is not None and not self.hardness_strength:
             raise ValueError(
@@ -207,6 +264,8 @@ class RunConfig(BaseModel):
         warnings = []
         if self.steps is not None and "epochs" in given:
             warnings.append("epochs is ignored, because steps is given")
+        if self.mixing != "temperature" and "mixing_temperature" in given:
+            warnings.append(f'mixing_temperature is ignored, because mixing is "{self.mixing}"')
         if self.eval is not None and "holdout" in given:
             warnings.append("holdout is ignored, because eval is given")
         if self.loss == "guided" and self.guides_itself:

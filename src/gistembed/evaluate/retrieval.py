@@ -1,7 +1,7 @@
 """Retrieval over pairs: every distinct anchor is a query, every distinct positive or negative a document."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class RetrievalTask:
             pairs: The pairs.
             name: What the data is, in words.
         """
+        pairs = replace(pairs, same=None)
         documents = np.unique(np.concatenate([pairs.positives, pairs.negative_ids]))
         return cls(name, pairs, np.unique(pairs.anchors), documents, pairs.known_positives())
 

@@ -7,6 +7,7 @@ from gistembed.pairs.pairs import Pairs, Relations, offsets_of
 from gistembed.pairs.read import read_pairs
 from gistembed.pairs.rows.columns import Columns, parse_columns, resolve_columns
 from gistembed.pairs.rows.row import Passage, Row
+from gistembed.pairs.same import normalised, same_texts
 from gistembed.pairs.sources.table import Problem
 from gistembed.pairs.split import Split, hold_out, without_texts
 from gistembed.pairs.stream import read_rows
@@ -27,11 +28,13 @@ __all__ = [
     "Texts",
     "hold_out",
     "join_pairs",
+    "normalised",
     "offsets_of",
     "parse_columns",
     "read_pairs",
     "read_rows",
     "resolve_columns",
+    "same_texts",
     "without_texts",
     "write_rows",
 ]

@@ -9,16 +9,20 @@ from gistembed.pairs.pairs import Pairs
 
 SAME_TEXT = "pairs whose positive is the same text as the anchor"
 OWN_NEGATIVE = "negatives that are the pair's own anchor or a known positive of it"
+WEIGHTLESS = "pairs whose weight is 0"
 REPEATED = "pairs that repeat an earlier pair with the same negatives"
 
 
 def clean(pairs: Pairs) -> Pairs:
     """The pairs without those that say nothing, and without negatives that contradict a pair."""
     dropped = dict(pairs.dropped)
-    same_text = pairs.anchors == pairs.positives
+    same_text = pairs.identity(pairs.anchors) == pairs.identity(pairs.positives)
     if same_text.any():
         dropped[SAME_TEXT] = int(same_text.sum())
         pairs = pairs.take(np.flatnonzero(~same_text))
+    if pairs.weights is not None and (weightless := pairs.weights == 0).any():
+        dropped[WEIGHTLESS] = int(weightless.sum())
+        pairs = pairs.take(np.flatnonzero(~weightless))
     own_negative = _own_negatives(pairs)
     if own_negative.any():
         dropped[OWN_NEGATIVE] = int(own_negative.sum())
@@ -33,9 +37,10 @@ def clean(pairs: Pairs) -> Pairs:
 def _own_negatives(pairs: Pairs) -> Bool[np.ndarray, " negatives"]:
     if not len(pairs.negative_ids):
         return np.zeros(0, bool)
-    anchors = pairs.anchors[pairs.negative_rows()]
-    known = np.isin(anchors * len(pairs.texts) + pairs.negative_ids, pairs.pair_keys())
-    own: Bool[np.ndarray, " negatives"] = known | (anchors == pairs.negative_ids)
+    anchors = pairs.identity(pairs.anchors)[pairs.negative_rows()]
+    negatives = pairs.identity(pairs.negative_ids)
+    known = np.isin(anchors * len(pairs.texts) + negatives, pairs.pair_keys())
+    own: Bool[np.ndarray, " negatives"] = known | (anchors == negatives)
     return own
 
 
@@ -51,7 +56,7 @@ def _repeated(pairs: Pairs) -> Int64[np.ndarray, " repeated"]:
     repeated: list[int] = []
     seen: set[tuple[int, bytes]] = set()
     for row in np.flatnonzero(several).tolist():
-        whole = (int(keys[row]), pairs.negatives(row).tobytes())
+        whole = (int(keys[row]), pairs.identity(pairs.negatives(row)).tobytes())
         if whole in seen:
             repeated.append(row)
         seen.add(whole)

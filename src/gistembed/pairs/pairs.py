@@ -81,6 +81,7 @@ class Pairs:
         names: What texts are called in the source, by role; not known of pairs from several sources.
         origins: The sources, where there are several; ``source`` then names them all.
         origin: Number of the source of each pair.
+        same: For each text, the one that it counts as; None where each counts as itself.
     """
 
     texts: Texts
@@ -102,10 +103,18 @@ class Pairs:
     names: Mapping[Role, Names] = field(default_factory=dict)
     origins: tuple[Origin, ...] = ()
     origin: Int32[np.ndarray, " pairs"] | None = None
+    same: Int64[np.ndarray, " texts"] | None = None
 
     def __len__(self) -> int:
         """How many pairs there are."""
         return len(self.anchors)
+
+    def identity(self, text_ids: Int64[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+        """The texts that these count as; -1 stays."""
+        if self.same is None:
+            return text_ids
+        found: Int64[np.ndarray, "*shape"] = np.where(text_ids >= 0, self.same[text_ids], -1)
+        return found
 
     def negatives(self, row: SupportsIndex) -> Int64[np.ndarray, " negatives"]:
         """Text ids of one pair's negatives."""
@@ -156,13 +165,14 @@ class Pairs:
         return np.unique(np.concatenate([self.anchors, self.positives, self.negative_ids]))
 
     def known_positives(self) -> Relations:
-        """For each text, the positives that these pairs give it as an anchor."""
+        """For each text, the positives that these pairs give it as an anchor; both as what they count as."""
         anchors, positives = np.divmod(np.unique(self.pair_keys()), max(len(self.texts), 1))
         return Relations(offsets_of(np.bincount(anchors, minlength=len(self.texts))), positives)
 
     def pair_keys(self) -> Int64[np.ndarray, " pairs"]:
-        """One number for each (anchor, positive); equal numbers mean equal texts in both places."""
-        keys: Int64[np.ndarray, " pairs"] = self.anchors * len(self.texts) + self.positives
+        """One number for each (anchor, positive); equal numbers mean texts that count as equal in both."""
+        anchors, positives = self.identity(self.anchors), self.identity(self.positives)
+        keys: Int64[np.ndarray, " pairs"] = anchors * len(self.texts) + positives
         return keys
 
     def digest(self) -> str:

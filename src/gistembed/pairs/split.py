@@ -80,24 +80,25 @@ def hold_out(pairs: Pairs, *, share: float = 0.1, most: int = 1000, seed: int) -
 
 
 def without_texts(pairs: Pairs, text_ids: Int64[np.ndarray, " unwanted"]) -> Int64[np.ndarray, " rows"]:
-    """The pairs that hold none of these texts in any role, sorted."""
+    """The pairs that hold none of these texts, nor what counts as one, in any role, sorted."""
     is_unwanted = np.zeros(len(pairs.texts), bool)
-    is_unwanted[text_ids] = True
-    leaves = is_unwanted[pairs.anchors] | is_unwanted[pairs.positives]
-    leaves[pairs.negative_rows()[is_unwanted[pairs.negative_ids]]] = True
+    is_unwanted[pairs.identity(text_ids)] = True
+    leaves = is_unwanted[pairs.identity(pairs.anchors)] | is_unwanted[pairs.identity(pairs.positives)]
+    leaves[pairs.negative_rows()[is_unwanted[pairs.identity(pairs.negative_ids)]]] = True
     return np.flatnonzero(~leaves)
 
 
 def _groups(pairs: Pairs) -> tuple[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " groups"]]:
     """The group of each pair, numbered from 0, and the number of pairs in each group."""
-    starts = np.concatenate([pairs.anchors, pairs.anchors[pairs.negative_rows()]])
-    ends = np.concatenate([pairs.positives, pairs.negative_ids])
+    anchors = pairs.identity(pairs.anchors)
+    starts = np.concatenate([anchors, anchors[pairs.negative_rows()]])
+    ends = pairs.identity(np.concatenate([pairs.positives, pairs.negative_ids]))
     shape = (len(pairs.texts), len(pairs.texts))
     _, of_text = connected_components(
         coo_array((np.ones(len(starts), np.int8), (starts, ends)), shape), directed=False
     )
     # Texts of other pairs are groups without a pair; numbering anew leaves them out.
-    _, of_pair, sizes = np.unique(of_text[pairs.anchors], return_inverse=True, return_counts=True)
+    _, of_pair, sizes = np.unique(of_text[anchors], return_inverse=True, return_counts=True)
     return of_pair, sizes
 
 

@@ -1,6 +1,6 @@
 """The pure loss as the module that sentence-transformers' Trainer calls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class BatchLoss(nn.Module):
         policy: MaskPolicy,
         temperature: float,
         *,
+        task_policies: Mapping[int, MaskPolicy] | None = None,
         hardness_mode: HardnessMode | None = None,
         hardness_strength: float = 0.0,
         kernel: Kernel = "auto",
@@ -43,6 +44,8 @@ class BatchLoss(nn.Module):
                 the policy lets the student score.
             policy: Blocks and rules of the mask.
             temperature: τ.
+            task_policies: Policies of tasks that have one of their own, by number of the task; their batches
+                hold pairs of one task only.
             hardness_mode: See `guided_contrastive_loss`.
             hardness_strength: See `guided_contrastive_loss`.
             kernel: See `guided_contrastive_loss`.
@@ -52,6 +55,7 @@ class BatchLoss(nn.Module):
         self._guides = tuple(guides)
         self._policy = policy
         self._temperature = temperature
+        self._task_policies = dict(task_policies or {})
         self._hardness_mode = hardness_mode
         self._hardness_strength = hardness_strength
         self._kernel: Kernel = kernel
@@ -73,9 +77,11 @@ class BatchLoss(nn.Module):
             units[labels["anchor_units"]],
             units[labels["positive_units"]],
             units[labels["negative_units"]] if has_negatives else None,
-            guide_anchors=self._guide_vectors(labels["anchor_ids"], "anchor"),
-            guide_positives=self._guide_vectors(labels["positive_ids"], "document"),
-            guide_negatives=self._guide_vectors(negative_ids, "document") if has_negatives else None,
+            guide_anchors=self._guide_vectors(labels["anchor_texts"], "anchor"),
+            guide_positives=self._guide_vectors(labels["positive_texts"], "document"),
+            guide_negatives=self._guide_vectors(labels["negative_texts"], "document")
+            if has_negatives
+            else None,
             anchor_ids=labels["anchor_ids"],
             positive_ids=labels["positive_ids"],
             negative_ids=negative_ids if has_negatives else None,
@@ -83,7 +89,9 @@ class BatchLoss(nn.Module):
             known_ids=labels["known_ids"],
             known_offsets=labels["known_offsets"],
             temperature=self._temperature,
-            policy=self._policy.at_step(self.step),
+            trusted_negatives=labels.get("trusted") if has_negatives else None,
+            weights=labels.get("weights"),
+            policy=self._policy_of(labels).at_step(self.step),
             hardness_mode=self._hardness_mode,
             hardness_strength=self._hardness_strength,
             kernel=self._kernel,
@@ -92,6 +100,11 @@ class BatchLoss(nn.Module):
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._batches += 1
         return output.loss
+
+    def _policy_of(self, labels: dict[str, Tensor]) -> MaskPolicy:
+        if not self._task_policies:
+            return self._policy
+        return self._task_policies.get(int(labels["tasks"][0]), self._policy)
 
     def pop_metrics(self) -> dict[str, float]:
         """Means over the batches since the last call."""

@@ -74,6 +74,7 @@ class TrainingPlan:
         hardness_mode: Which candidates get extra weight.
         hardness_strength: How much extra weight.
         kernel: What makes the scores; see `guided_contrastive_loss`.
+        task_policies: Policies of tasks that have one of their own, by number of the task.
     """
 
     batches: BatchPlan
@@ -86,6 +87,7 @@ class TrainingPlan:
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = 0.0
     kernel: Kernel = "auto"
+    task_policies: Mapping[int, MaskPolicy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def train_student(
         guides,
         plan.policy,
         plan.temperature,
+        task_policies=plan.task_policies,
         hardness_mode=plan.hardness_mode,
         hardness_strength=plan.hardness_strength,
         kernel=plan.kernel,
