@@ -34,6 +34,9 @@ def given_vectors(
     - ``.npy`` or ``.safetensors`` with a matrix, and its texts row by row in ``NAME.texts.json`` (a list) or
       ``NAME.texts.jsonl`` (an object with a text on each line) beside it.
 
+    In place of texts there may be the ids that the pairs have for them: a column ``id``, or files
+    ``NAME.ids.json`` or ``NAME.ids.jsonl``.
+
     A column of roles (``anchor`` or ``document``), in the Parquet file or in the ``.jsonl``, gives a text a
     vector for each role; without one, a text has one vector. Texts are the same only if they are equal
     character by character. Texts that the pairs don't have are passed over.
@@ -57,7 +60,7 @@ def given_vectors(
     path, name = checked(path)
     with reading(name):
         texts, vectors = open_given(path, name, text_column, vector_column)
-        keys, by_role = read_keys(texts, text_column, role_column)
+        keys, by_role = read_keys(texts, text_column, role_column, pairs)
         if not len(keys):
             raise UserError(f"{name}: there are no vectors.")
         if vectors.count not in (None, len(keys)):

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from gistembed.errors import UserError
-from gistembed.guide.given_texts import TEXT_NAMES, find_column, open_texts, texts_path
+from gistembed.guide.given_texts import find_column, name_column, open_texts, texts_path
 from gistembed.pairs.rows.columns import plain_name
 from gistembed.pairs.sources.arrow_tables import open_parquet
 from gistembed.pairs.sources.table import Table
@@ -106,7 +106,7 @@ def open_given(
     if suffix == ".parquet":
         table = open_parquet(path, name)
         # The column of texts is looked for first: without it, there is little use in naming the vectors'.
-        find_column(table, "text", TEXT_NAMES, text_column)
+        name_column(table, text_column)
         column = find_column(table, "vector", VECTOR_NAMES, vector_column)
         return table, _parquet_vectors(path, name, column)
     if suffix == ".safetensors":

@@ -12,6 +12,7 @@ import numpy as np
 from gistembed.errors import UserError
 from gistembed.guide.keys import Keys
 from gistembed.models import ROLES
+from gistembed.pairs import Pairs
 from gistembed.pairs.rows.cells import KINDS, surrogate_problem
 from gistembed.pairs.rows.columns import only_column, plain_name, require_column
 from gistembed.pairs.sources.table import Absent, Block, Choose, Table
@@ -25,9 +26,14 @@ TEXT_NAMES = [
 ]
 """Names of columns of texts, as `plain_name` writes them."""
 
+ID_NAMES = ["id", "ids", "textid", "docid", "documentid", "passageid", "queryid"]
+"""Names of columns of ids, as `plain_name` writes them; `plain_name` takes the dash from ``_id``."""
+
 ROLE_NAMES = ["role"]
 
-_SUFFIXES = (".texts.jsonl", ".texts.json")
+_SUFFIXES = (".texts.jsonl", ".texts.json", ".ids.jsonl", ".ids.json")
+# A text that no pair has: its vector is passed over.
+_NOBODYS = "\0"
 _TEXTS_AT_ONCE = 10_000
 
 
@@ -46,7 +52,8 @@ def texts_path(path: Path, name: str) -> Path:
             f'{names[0]} with a {{"text": …}} on each line, or {names[1]} with one list.'
         )
     if len(found) > 1:
-        raise UserError(f"{name}: its texts are there twice, in {names[0]} and {names[1]}. Remove one.")
+        twice = " and ".join(one_line(path.name) for path in found)
+        raise UserError(f"{name}: its texts are there twice, in {twice}. Remove one.")
     return found[0]
 
 
@@ -78,26 +85,58 @@ def find_column(table: Table, what: str, known: Sequence[str], given: str | None
     return given
 
 
-def read_keys(table: Table, text_column: str | None, role_column: str | None) -> tuple[Keys, bool]:
+def name_column(table: Table, text_column: str | None) -> tuple[str, bool]:
+    """The column that says whose vector a row has, and whether it does so by ids instead of texts.
+
+    Args:
+        table: The table that has it.
+        text_column: The column of texts, if its name doesn't tell.
+
+    Raises:
+        UserError: If there is no such column, or more than one.
+    """
+    plain = [plain_name(name) for name in table.names]
+    has_texts = text_column is not None or any(name in TEXT_NAMES for name in plain)
+    if not has_texts and any(name in ID_NAMES for name in plain):
+        return find_column(table, "id", ID_NAMES, None), True
+    return find_column(table, "text", TEXT_NAMES, text_column), False
+
+
+def read_keys(
+    table: Table, text_column: str | None, role_column: str | None, pairs: Pairs
+) -> tuple[Keys, bool]:
     """The key of each row, and whether roles are told apart.
 
     Args:
         table: The table of texts.
         text_column: The column of texts, if its name doesn't tell.
         role_column: The column of roles, if its name doesn't tell.
+        pairs: The pairs whose texts are looked for; they know what texts their ids are of.
 
     Raises:
-        UserError: If a column is not found, or a text or role is none.
+        UserError: If a column is not found, a text, id or role is none, or an id names several texts.
     """
-    columns = [find_column(table, "text", TEXT_NAMES, text_column)]
+    name, by_id = name_column(table, text_column)
+    columns = [name]
+    if by_id and not pairs.names:
+        raise UserError(
+            f"{table.name}: the vectors have ids, but the pairs of {pairs.source} have none. "
+            "Name their columns with --columns …,anchor_id=NAME,positive_id=NAME, or give the texts."
+        )
     if role_column is not None or any(plain_name(name) in ROLE_NAMES for name in table.names):
         columns.append(find_column(table, "role", ROLE_NAMES, role_column))
     by_role = len(columns) > 1
     parts = [_keys([], None)]
     with closing(table.rows(columns)) as rows:
         while chunk := list(islice(rows, _TEXTS_AT_ONCE)):
-            texts = [_text(cells[0], table, place, columns[0]) for place, cells in chunk]
             roles = [_role(cells[1], table, place, columns[1]) for place, cells in chunk] if by_role else None
+            texts = [_text(cells[0], table, place, columns[0]) for place, cells in chunk]
+            if by_id:
+                owners: list[Role | None] = [None] * len(texts) if roles is None else [*roles]
+                texts = [
+                    _text_of_id(name, role, pairs, table.place(place))
+                    for name, role, (place, _) in zip(texts, owners, chunk, strict=True)
+                ]
             parts.append(_keys(texts, roles))
     return Keys.joined(parts), by_role
 
@@ -119,10 +158,26 @@ def _open_list(path: Path, name: str) -> Table:
         kind = KINDS.get(type(texts), "text" if isinstance(texts, str) else "null")
         raise UserError(f"{name}: the file holds {kind}, not a list. Write one list of texts.")
 
-    def blocks(choose: Choose, _: object) -> Iterator[Block]:
-        yield Block(range(1, len(texts) + 1), choose(("text",)), [texts])
+    column = "id" if path.name.endswith(".ids.json") else "text"
 
-    return Table(name, "row", blocks, ("text",))
+    def blocks(choose: Choose, _: object) -> Iterator[Block]:
+        yield Block(range(1, len(texts) + 1), choose((column,)), [texts])
+
+    return Table(name, "row", blocks, (column,))
+
+
+def _text_of_id(name: str, role: Role | None, pairs: Pairs, place: str) -> str:
+    """The text that an id names in the pairs, or one that no pair has."""
+    found = {
+        text_id
+        for own, names in pairs.names.items()
+        if role in (None, own) and (text_id := names.by_id.get(name)) is not None
+    }
+    if len(found) > 1:
+        raise UserError(
+            f"{place}: id {quoted(name)} names both an anchor and another text. Add a column 'role'."
+        )
+    return pairs.texts[found.pop()] if found else _NOBODYS
 
 
 def _text(cell: object, table: Table, place: int, column: str) -> str:

@@ -1,0 +1,103 @@
+"""Texts that count as one text, and pairs of several sources."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pairs_samples import as_rows, pairs_of, write_jsonl
+
+from gistembed.batches import batch_ids
+from gistembed.pairs import Texts, hold_out, join_pairs, normalised, read_pairs, same_texts, without_texts
+from gistembed.pairs.clean import REPEATED, SAME_TEXT, WEIGHTLESS
+from gistembed.pairs.same import normal_form
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("  A\u00a0b\t C\n", "a b c"),
+        ("Cafe\u0301", "caf\u00e9"),
+        ("STRASSE", "strasse"),
+        ("Straße", "strasse"),
+        ("ﬁ", "fi"),
+        ("①", "①"),
+    ],
+)
+def test_normal_form(text, form):
+    assert normal_form(text) == form
+
+
+def test_the_first_text_stands_for_all_of_its_form(monkeypatch):
+    monkeypatch.setattr("gistembed.pairs.same._AT_ONCE", 3)
+    texts = Texts()
+    texts.add_all(["a", "b ", "B", "A", "c", "b", "a  "])
+    assert same_texts(texts).tolist() == [0, 1, 1, 0, 4, 1, 0]
+
+
+def test_what_counts_as_the_same_is_no_negative_and_no_pair():
+    pairs = pairs_of([("Q", "q ", []), ("q", "a", ["A", "x"]), ("Q", "A", ["X"]), ("r", "a", [])])
+    cleaned = normalised(pairs, same_texts(pairs.texts))
+    assert as_rows(cleaned) == [("q", "a", ["x"]), ("r", "a", [])]
+    assert cleaned.dropped[SAME_TEXT] == 1
+    assert cleaned.dropped[REPEATED] == 1
+    exact = as_rows(pairs)
+    assert len(exact) == 4
+
+
+def test_the_mask_sees_what_texts_count_as_and_the_model_the_texts():
+    pairs = pairs_of([("q", "a", ["n"]), ("Q", "b", ["N"]), ("r", "A", [])])
+    pairs = normalised(pairs, same_texts(pairs.texts))
+    ids = batch_ids(pairs, pairs.known_positives(), np.arange(3))
+    at = pairs.texts.id_of
+    assert ids.anchors.tolist() == [at("q"), at("Q"), at("r")]
+    assert ids.same_anchors.tolist() == [at("q"), at("q"), at("r")]
+    assert ids.positives.tolist() == [at("a"), at("b"), at("A")]
+    assert ids.same_positives.tolist() == [at("a"), at("b"), at("a")]
+    assert ids.same_negatives.tolist() == [[at("n")], [at("n")], [-1]]
+    # Both q and Q have a and b; r has a.
+    known = [sorted(own.tolist()) for own in np.split(ids.known, ids.known_offsets[1:-1])]
+    both = sorted([at("a"), at("b")])
+    assert known == [both, both, [at("a")]]
+
+
+def test_no_text_stands_on_both_sides_in_another_case():
+    pairs = pairs_of(
+        [(f"q{i}", f"a{i}", []) for i in range(20)] + [(f"Q{i}", f"b{i}", []) for i in range(20)]
+    )
+    pairs = normalised(pairs, same_texts(pairs.texts))
+    split = hold_out(pairs, share=0.3, seed=0)
+    held = {pairs.texts[text].casefold() for text in pairs.take(split.held_out).anchors}
+    assert len(split.held_out)
+    assert not held & {pairs.texts[text].casefold() for text in pairs.take(split.train).anchors}
+    left = without_texts(pairs, np.array([pairs.texts.id_of("q3")]))
+    assert {3, 23}.isdisjoint(left.tolist())
+    assert len(left) == 38
+
+
+def test_several_sources_are_one():
+    texts = Texts()
+    first = read_pairs(write_jsonl(Path("nq.jsonl"), {"q": ["a", "b"], "pos": ["c", "d"]}), texts=texts)
+    rows = {"q": ["x", "a", "y"], "pos": ["d", "c", "z"], "weight": [2, 1, 0.5], "task": ["t", None, "t"]}
+    second = read_pairs(write_jsonl(Path("more.rows.jsonl"), rows), texts=texts)
+    joined = join_pairs([first, second])
+    assert as_rows(joined) == [("a", "c", []), ("b", "d", []), ("x", "d", []), ("y", "z", [])]
+    assert [joined.place(row) for row in range(4)] == [
+        "nq.jsonl:1",
+        "nq.jsonl:2",
+        "more.rows.jsonl:1",
+        "more.rows.jsonl:3",
+    ]
+    assert joined.source == "nq.jsonl + more.rows.jsonl"
+    assert [joined.task_names[task] for task in joined.tasks] == ["nq", "nq", "t", "t"]
+    assert joined.weights.tolist() == [1, 1, 2, 0.5]
+    assert joined.dropped == {REPEATED: 1}
+    assert joined.rows_read == 5
+    assert joined.take(np.array([2])).place(0) == "more.rows.jsonl:1"
+
+
+def test_a_weight_of_nothing_is_no_pair():
+    rows = {"q": ["a", "b"], "pos": ["c", "d"], "weight": [0, 2]}
+    pairs = read_pairs(write_jsonl(Path("pairs.jsonl"), rows))
+    assert as_rows(pairs) == [("b", "d", [])]
+    assert pairs.dropped == {WEIGHTLESS: 1}
+    assert pairs.weights.tolist() == [2]
