@@ -1,0 +1,220 @@
+"""A copy of the rows without what can be taken out safely, and a list of every change."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from jaxtyping import Bool
+
+from gistembed.doctor.numbered import Book, NumberedRows, read_numbered
+from gistembed.doctor.same import contradictions, earlier_pair, repeated_negatives
+from gistembed.errors import UserError
+from gistembed.files import whole_file
+from gistembed.pairs import Problem, Row, Texts, read_rows, write_rows
+from gistembed.pairs.wording import located
+
+if TYPE_CHECKING:
+    import datasets
+
+_ENDINGS = (".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What mending did.
+
+    Attributes:
+        path: The copy.
+        changes_path: The list of changes, one JSON object on each line: ``place``, ``what`` (the code of
+            the finding), ``role``, ``before`` and ``after`` (null where the text is gone), ``why``.
+        rows: Rows in the copy.
+        rows_read: Rows of the source, those that can't be read included.
+        changes: Changes by code.
+    """
+
+    path: Path
+    changes_path: Path
+    rows: int
+    rows_read: int
+    changes: Mapping[str, int]
+
+
+def check_target(out: Path) -> None:
+    """Refuse a place for the copy before any work is done.
+
+    Args:
+        out: Where the copy is to go.
+
+    Raises:
+        UserError: If it isn't named as JSON Lines, or if it or its list of changes is there already.
+    """
+    if out.suffix.lower() not in _ENDINGS:
+        raise UserError(f"--fix {out}: the copy is written as JSON Lines; give a name that ends with .jsonl")
+    for path in (out, _changes_path(out)):
+        if os.path.lexists(path):
+            raise UserError(f"--fix {path}: there already; choose another name or remove it")
+    if not out.parent.is_dir():
+        raise UserError(f"--fix {out}: there is no folder {out.parent}; make it first")
+
+
+def mend(
+    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    out: Path,
+    *,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Mended:
+    """Write the rows without what the findings call fixable; texts themselves are never changed.
+
+    Left out are rows that can't be read; positives that are their anchor; negatives that are their anchor or
+    a known positive of it, in whichever row; pairs that repeat an earlier one with the same negatives; and
+    negatives that stand twice in a row. Texts count as the same if only case, white space or Unicode
+    composition tell them apart. A row that loses its last positive is left out.
+
+    Args:
+        source: See `gistembed.pairs.read_rows`.
+        out: Where the copy goes; the list of changes goes beside it.
+        columns: Columns by role, if their names don't tell.
+
+    Raises:
+        UserError: If the source can't be read, the place is taken, or no row would be left.
+        OSError: If the disk refuses; nothing is left behind.
+    """
+    check_target(out)
+    rows = read_numbered(source, Book(Texts()), columns)
+    leaves = _leaving(rows)
+    changes: dict[str, int] = {}
+    changes_path = _changes_path(out)
+    # Short of a crash between two renames, there are both files or none.
+    try:
+        with whole_file(changes_path) as file:
+            log = _Log(rows, file, changes)
+            count = write_rows(_mended_rows(source, columns, rows, leaves, log), out)
+            if not count:
+                raise UserError(f"--fix {out}: no row would be left; nothing was written")
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    return Mended(out, changes_path, count, len(rows) + rows.unreadable, changes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Leaving:
+    """What leaves: for each positive and negative the code of the reason, "" if it stays."""
+
+    positives: list[str]
+    negatives: list[str]
+
+
+def _leaving(rows: NumberedRows) -> _Leaving:
+    forms = rows.book.forms
+    contradicting = contradictions(rows, forms)
+    twice = repeated_negatives(rows, contradicting.any)
+    same = forms[rows.pair_anchors] == forms[rows.positives]
+    repeated = earlier_pair(rows, forms, ~same, ~(contradicting.any | twice)) >= 0
+    return _Leaving(
+        positives=_codes({"positive-is-anchor": same, "repeated-pair": repeated}),
+        negatives=_codes(
+            {
+                "negative-is-anchor": contradicting.anchor,
+                "negative-is-positive": contradicting.positive,
+                "conflicting-rows": contradicting.elsewhere,
+                "repeated-negative": twice,
+            }
+        ),
+    )
+
+
+def _codes(reasons: Mapping[str, Bool[np.ndarray, " texts"]]) -> list[str]:
+    """The code of the reason for each text; the reasons exclude each other."""
+    codes: list[str] = np.select(list(reasons.values()), list(reasons), "").tolist()
+    return codes
+
+
+_REASONS = {
+    "positive-is-anchor": "the positive is the anchor",
+    "repeated-pair": "the pair repeats an earlier one with the same negatives",
+    "negative-is-anchor": "the negative is the anchor",
+    "negative-is-positive": "the negative is a positive of the row",
+    "conflicting-rows": "the negative is a positive of the anchor in another row",
+    "repeated-negative": "the negative stands twice in the row",
+}
+
+
+class _Log:
+    """Writes down changes and counts them."""
+
+    def __init__(self, rows: NumberedRows, file: BinaryIO, counts: dict[str, int]) -> None:
+        self._rows = rows
+        self._file = file
+        self._counts = counts
+
+    def add(self, place: int, what: str, role: str, before: str | None, why: str) -> None:
+        """One text, or a row that can't be read, is left out."""
+        change = {
+            "place": located(self._rows.source, self._rows.place_word, place),
+            "what": what,
+            "role": role,
+            "before": before,
+            "after": None,
+            "why": why,
+        }
+        self._file.write(json.dumps(change, ensure_ascii=False).encode() + b"\n")
+        self._counts[what] = self._counts.get(what, 0) + 1
+
+    def unreadable(self, problem: Problem) -> None:
+        """A row that can't be read is left out."""
+        self.add(problem.place, "unreadable-row", "row", None, problem.text)
+
+
+def _mended_rows(
+    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    columns: Mapping[str, Sequence[str]] | None,
+    rows: NumberedRows,
+    leaves: _Leaving,
+    log: _Log,
+) -> Iterator[Row]:
+    """The rows of the source once more, so that all that they say is kept, without what leaves."""
+    read = 0
+    for place, row in read_rows(source, columns=columns, on_problem=log.unreadable):
+        if read == len(rows) or not _is_same(rows, read, place, row):
+            raise UserError(f"{rows.source}: the source changed while it was read; run the command again")
+        first, stop = (int(rows.positive_offsets[read + step]) for step in (0, 1))
+        positives = leaves.positives[first:stop]
+        first, stop = (int(rows.negative_offsets[read + step]) for step in (0, 1))
+        negatives = leaves.negatives[first:stop]
+        for role, passages, codes in (
+            ("positive", row.positives, positives),
+            ("negative", row.negatives, negatives),
+        ):
+            for passage, code in zip(passages, codes, strict=True):
+                if code:
+                    log.add(place, code, role, passage.text, _REASONS[code])
+        read += 1
+        kept = tuple(passage for passage, code in zip(row.positives, positives, strict=True) if not code)
+        if kept:
+            yield row._replace(
+                positives=kept,
+                negatives=tuple(
+                    passage for passage, code in zip(row.negatives, negatives, strict=True) if not code
+                ),
+            )
+    if read < len(rows):
+        raise UserError(f"{rows.source}: the source changed while it was read; run the command again")
+
+
+def _is_same(rows: NumberedRows, number: int, place: int, row: Row) -> bool:
+    """Whether a row has as many texts in the same place as when it was numbered, and the same anchor."""
+    return (
+        int(rows.places[number]) == place
+        and rows.text(int(rows.anchors[number])) == row.anchor.text
+        and int(np.diff(rows.positive_offsets[number : number + 2])[0]) == len(row.positives)
+        and int(np.diff(rows.negative_offsets[number : number + 2])[0]) == len(row.negatives)
+    )
+
+
+def _changes_path(out: Path) -> Path:
+    return out.with_name(out.name + ".changes.jsonl")
