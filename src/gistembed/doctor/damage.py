@@ -11,9 +11,9 @@ from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
 
 # What the second and third byte of a letter in UTF-8 (0x80 to 0xBF) look like when read as Windows-1252 or
 # Latin-1: signs that don't stand behind a letter in any language …
-_SIGNS = "\x80-\x9f¢£¤¥¦§¨©ª¬®¯°±²³´µ¶¸¹º¼½¾¡¿ƒ„†‡ˆ‰Š‹Œž"
+_SIGNS = "\x80-\x9f¢£¤¥¦§¨©ª¬¯°±²³´µ¶¸¹º¼½¾¡¿ƒ„†‡ˆ‰Š‹Œž"
 # … and signs that may end a word; they tell something only in the middle of one.
-_MARKS = "“”‘’‚–—…•›»«·™š˜œŸŽ€\xa0\xad"
+_MARKS = "“”‘’‚–—…•›»«·®™š˜œŸŽ€\xa0\xad"
 _ANY = _SIGNS + _MARKS
 # Ångström is a unit too, and Ä and Å end words in the north: signs of measures and trade say nothing there.
 _AFTER_RING = "\x80-\x9f¢¤¦§¨©ª¬¯´¶¸¹º¼½¾¡¿ƒ„†‡ˆ‰Š‹Œž"
@@ -24,16 +24,16 @@ _MOJIBAKE = re.compile(
             f"Ã[{_SIGNS}]",
             f"Ã[{_MARKS}](?=[a-zßà-ÿ])",
             "Â[£©®°±·»«§¿¡²³´µ¶¼½¾]|Â\xa0",
-            "â€|â\x80",
+            "â€|â\x80|â„[¢–]",
             f"[ÄÅ](?:[{_AFTER_RING}]|[‚“”‘’–—…•›»™š˜œŸŽ](?=[a-z]))",
-            f"(?:[ÐÑ][{_ANY}]){{2}}",
+            f"(?:[ÐÑ][{_ANY}]){{2}}|(?:[ØÙÎÏ][{_ANY}]){{3}}",
             f"(?:[ã-é][{_ANY}]{{2}}){{2}}",
             "ï»¿",
         ]
     )
 )
 # A cheap first look: each of the patterns above begins with one of these.
-_MOJIBAKE_START = re.compile("[ÃÂâÄÅÐÑã-éï]")
+_MOJIBAKE_START = re.compile("[ÃÂâÄÅÐÑØÙÎÏã-éï]")
 
 _ENTITY = re.compile(
     r"&(?:amp|lt|gt|quot|apos|nbsp|[lr][sd]quo|[mn]dash|hellip|copy|reg|deg|bull|middot|laquo|raquo|euro"

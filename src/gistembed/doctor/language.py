@@ -30,8 +30,8 @@ _LETTERS = {script: re.compile(f"[{letters}]") for script, letters in _SCRIPTS.i
 
 # The most frequent words of each language; one that several share counts for each of them.
 _FREQUENT = {
-    "English": "the of and to in a is that it for was with as be by on are this which from or an at have has not "
-    "you what how does can do there who when where why",
+    "English": "the of and to in a is that it for was with as be by on are this which from or an at have has "
+    "not you what how does can do there who when where why",
     "German": "der die das und ist nicht ein eine einer einen mit von zu den dem des auf für sich im auch "
     "werden wird bei sind wie oder aus nach was wer wo war ich es",
     "French": "le la les des et est une dans que qui pour du pas sur par avec au ce il sont plus ne aux "

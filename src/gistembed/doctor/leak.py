@@ -63,50 +63,51 @@ def labels(rows: NumberedRows) -> list[Finding]:
 
 
 def _separating_words(rows: NumberedRows) -> list[Finding]:
-    positives, negatives = np.unique(rows.positives), np.unique(rows.negatives)
-    if min(len(positives), len(negatives)) < _FEWEST_TO_SEPARATE:
+    sides = {"positives": np.unique(rows.positives).tolist(), "negatives": np.unique(rows.negatives).tolist()}
+    if min(map(len, sides.values())) < _FEWEST_TO_SEPARATE:
         return []
-    of_positives = _document_frequencies(rows, positives.tolist())
-    of_negatives = _document_frequencies(rows, negatives.tolist())
-    separating = []
-    for word in of_positives.keys() | of_negatives.keys():
-        difference = of_positives[word] / len(positives) - of_negatives[word] / len(negatives)
-        if abs(difference) >= _SEPARATES:
-            separating.append((-abs(difference), word))
-    if not separating:
-        return []
+    signs = {side: _signs(rows, text_ids) for side, text_ids in sides.items()}
+    shares = {
+        sign: {side: signs[side][sign] / len(text_ids) for side, text_ids in sides.items()}
+        for sign in signs["positives"].keys() | signs["negatives"].keys()
+    }
     # One sign is enough to give the answer away; the strongest one is shown.
-    _, word = min(separating)
-    in_positives, in_negatives = of_positives[word], of_negatives[word]
-    examples = []
-    for text_id in rows.positives.tolist()[:1] + rows.negatives.tolist()[:1]:
-        examples.append((0, shown(rows.text(text_id))))
+    sign = min(shares, key=lambda sign: (-abs(shares[sign]["positives"] - shares[sign]["negatives"]), sign))
+    side, other = sorted(sides, key=lambda side: -shares[sign][side])
+    if shares[sign][side] - shares[sign][other] < _SEPARATES:
+        return []
+    where, text = sign
+    told = f"hold the word {shown(text, 30)!r}" if where == "word" else f"end with {text!r}"
+    first_rows = rows.first_rows()
     return [
         finding(
             "label-in-text",
             "error",
-            max(in_positives, in_negatives),
-            len(positives) if in_positives > in_negatives else len(negatives),
-            f"{'positives' if in_positives > in_negatives else 'negatives'} {word}, but "
-            f"{min(in_positives, in_negatives):,} of "
-            f"{len(negatives) if in_positives > in_negatives else len(positives):,} "
-            f"{'negatives' if in_positives > in_negatives else 'positives'}",
+            signs[side][sign],
+            len(sides[side]),
+            f"{side} {told}, but only {signs[other][sign]:,} of {len(sides[other]):,} {other} do",
             "That alone tells them apart, so a student need not read the rest. Take it out, or write it into "
             "both.",
-            rows.examples(examples),
+            rows.examples(
+                (int(first_rows[sides[name][0]]), f"{name}: {shown(rows.text(sides[name][0]))}")
+                for name in sides
+            ),
         )
     ]
 
 
-def _document_frequencies(rows: NumberedRows, text_ids: Iterable[int]) -> Counter[str]:
-    """In how many texts each word stands, and each last sign."""
-    counts: Counter[str] = Counter()
+def _signs(rows: NumberedRows, text_ids: Iterable[int]) -> Counter[tuple[str, str]]:
+    """In how many texts each word stands, and each last character that is no letter or digit."""
+    words: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
     for text_id in text_ids:
         text = rows.text(text_id).strip()
-        counts.update({f"hold the word {shown(word, 30)!r}" for word in text.casefold().split()})
-        if not text[-1:].isalnum():
-            counts[f"end with {text[-1:]!r}"] += 1
-    return counts
+        words.update(set(text.casefold().split()))
+        ends[text[-1:]] += 1
+    return Counter(
+        {("word", word): count for word, count in words.items()}
+        | {("end", end): count for end, count in ends.items() if not end.isalnum()}
+    )
 
 
 def _leading_labels(rows: NumberedRows) -> list[Finding]:
