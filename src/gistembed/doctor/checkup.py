@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import datasets
 
 
+@runtime_checkable
 class Stage(Protocol):
     """Opens a progress bar, as `Console.stage` does."""
 

@@ -53,6 +53,11 @@ class _Damage(NamedTuple):
     advice: str
 
 
+def _is_suspicious(text: str) -> bool:
+    """Whether any kind of damage is possible: most texts of most data sets are out at once."""
+    return not text.isascii() or not text.isprintable() or "&" in text or "\\u" in text
+
+
 def _mojibake(text: str) -> re.Match[str] | None:
     return None if text.isascii() or not _MOJIBAKE_START.search(text) else _MOJIBAKE.search(text)
 
@@ -111,10 +116,11 @@ def damaged_texts(rows: NumberedRows) -> list[Finding]:
     """Texts with signs of damage, by kind."""
     strings = rows.book.strings
     ids = np.unique(np.concatenate([rows.anchors, rows.positives, rows.negatives]))
+    suspicious = [text_id for text_id in ids.tolist() if _is_suspicious(strings[text_id])]
     first_rows = rows.first_rows()
     findings = []
     for code, find, what, advice in _KINDS:
-        found = [(text_id, match) for text_id in ids.tolist() if (match := find(strings[text_id]))]
+        found = [(text_id, match) for text_id in suspicious if (match := find(strings[text_id]))]
         if not found:
             continue
         findings.append(

@@ -30,7 +30,7 @@ class Mended:
     Attributes:
         path: The copy.
         changes_path: The list of changes, one JSON object on each line: ``place``, ``what`` (the code of
-            the finding), ``role``, ``before`` and ``after`` (null where the text is gone), ``why``.
+            the finding), ``role``, ``anchor``, ``before``, ``after`` (null: the text is gone), ``why``.
         rows: Rows in the copy.
         rows_read: Rows of the source, those that can't be read included.
         changes: Changes by code.
@@ -152,12 +152,15 @@ class _Log:
         self._file = file
         self._counts = counts
 
-    def add(self, place: int, what: str, role: str, before: str | None, why: str) -> None:
-        """One text, or a row that can't be read, is left out."""
+    def add(
+        self, place: int, what: str, role: str, why: str, anchor: str | None = None, before: str | None = None
+    ) -> None:
+        """One text or one whole row is left out."""
         change = {
             "place": located(self._rows.source, self._rows.place_word, place),
             "what": what,
             "role": role,
+            "anchor": anchor,
             "before": before,
             "after": None,
             "why": why,
@@ -167,7 +170,7 @@ class _Log:
 
     def unreadable(self, problem: Problem) -> None:
         """A row that can't be read is left out."""
-        self.add(problem.place, "unreadable-row", "row", None, problem.text)
+        self.add(problem.place, "unreadable-row", "row", problem.text)
 
 
 def _mended_rows(
@@ -192,7 +195,7 @@ def _mended_rows(
         ):
             for passage, code in zip(passages, codes, strict=True):
                 if code:
-                    log.add(place, code, role, passage.text, _REASONS[code])
+                    log.add(place, code, role, _REASONS[code], row.anchor.text, passage.text)
         read += 1
         kept = tuple(passage for passage, code in zip(row.positives, positives, strict=True) if not code)
         if kept:
@@ -202,6 +205,8 @@ def _mended_rows(
                     passage for passage, code in zip(row.negatives, negatives, strict=True) if not code
                 ),
             )
+        else:
+            log.add(place, "no-positive-left", "row", "the row has lost its last positive", row.anchor.text)
     if read < len(rows):
         raise UserError(f"{rows.source}: the source changed while it was read; run the command again")
 

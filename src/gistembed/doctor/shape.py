@@ -27,7 +27,7 @@ _QUESTION_WORDS = (
     "|quem|qual|quais|quantos|wat|wie|waarom|hoe|welk|hoeveel"
 )
 _STARTS_AS_QUESTION = re.compile(rf"(?:{_QUESTION_WORDS})\s", re.IGNORECASE)
-_ENDS_AS_QUESTION = ("?", "？", "؟", ";?", "か。", "吗", "呢")
+_ENDS_AS_QUESTION = ("?", "？", "؟", "か。", "吗", "呢")
 _ENDS_AS_STATEMENT = (".", "!", "。", ":", "।")
 
 # What is left in text when a missing value was turned into a string.
