@@ -99,6 +99,7 @@ def test_nearly_the_same_anchor():
     rows = numbered([(f"{long}?", ["p"], []), ("q", ["p2"], [])], book)
     evaluation = numbered([(f"{long} !?", ["e"], []), (f"{long}?", ["f"], []), ("z", ["g"], [])], book)
     found = near.near_texts(rows, np.arange(len(book.strings)), lambda done: None)
+    assert near.near_duplicates(rows, found) == []
     assert summary(leak.overlap(rows, evaluation, found)) == [
         ("evaluation-anchor-in-training", "error", 1, 3),
         ("evaluation-anchor-near-training", "warning", 1, 3),

@@ -60,6 +60,16 @@ def test_as_a_loop_over_all_pairs():
         assert similarity == jaccard(view.text(one), view.text(other))
 
 
+def test_an_anchor_may_be_like_its_positive():
+    """Pairs of duplicate questions are meant to be."""
+    view, found = found_in([(LONG, [f"{LONG}!"], []), (f"{LONG}?", ["short"], [])])
+    (duplicate,) = near.near_duplicates(view, found)
+    assert (duplicate.count, duplicate.of) == (2, 3)
+    view, found = found_in([(LONG, [f"{LONG}!"], []), ("q", ["short"], [])])
+    assert len(found.pairs) == 1
+    assert near.near_duplicates(view, found) == []
+
+
 def test_another_number_is_another_text():
     view, found = found_in([(LONG, [LONG.replace("1887", "1888")], [])])
     assert near.near_duplicates(view, found) == []
@@ -74,7 +84,8 @@ def test_what_it_says():
         "and all numbers)"
     )
     (example,) = duplicate.examples
-    assert (example.place, example.text) == ("pairs.csv:3", f"{LONG[:59]}… | {LONG[:59]}…")
+    assert example.place == "pairs.csv:3"
+    assert example.text == f"as pairs.csv:2: {LONG[:59]}… | {LONG[:59]}…"
 
 
 def test_negatives_nearly_the_same_as_their_positive():

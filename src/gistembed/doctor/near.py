@@ -76,26 +76,35 @@ def near_texts(
 
 
 def near_duplicates(rows: NumberedRows, near: NearTexts) -> list[Finding]:
-    """Texts that are nearly the same as an earlier one, and negatives nearly the same as their positive."""
+    """Texts that are nearly the same as an earlier one, and negatives nearly the same as their positive.
+
+    An anchor and its own positive may be as alike as they please.
+    """
     findings = []
     first_rows = rows.first_rows()
-    if len(near.pairs):
-        groups = near.groups[near.texts]
-        count = len(groups) - len(np.unique(groups))
+    # Evaluation texts were looked at too, where there are any; they are no duplicates of these rows.
+    own = first_rows[near.pairs].min(axis=1, initial=len(rows)) >= 0
+    pairs = near.pairs[own & ~_belong_together(rows, near.pairs)]
+    count = len(np.unique(pairs[:, 1]))
+    if count:
+        looked = int((first_rows[near.texts] >= 0).sum())
         findings.append(
             finding(
                 "near-duplicate",
-                graded(count / len(groups), warning=0.05),
+                graded(count / looked, warning=0.05),
                 count,
-                len(groups),
+                looked,
                 f"texts of {SHORTEST} characters or more are nearly the same as another "
                 f"({SIMILARITY:.0%} of their {SHINGLE}-character shingles, and all numbers)",
                 "In a batch they are negatives of each other's anchors. Keep one of each where they say the "
                 "same, or let a guide mask them.",
                 rows.examples(
-                    (int(first_rows[other]), f"{shown(rows.text(one))} | {shown(rows.text(other))}")
-                    for one, other in near.pairs.tolist()
-                    if first_rows[one] >= 0 and first_rows[other] >= 0
+                    (
+                        int(first_rows[other]),
+                        f"as {rows.place(int(first_rows[one]))}: "
+                        f"{shown(rows.text(one))} | {shown(rows.text(other))}",
+                    )
+                    for one, other in pairs[:EXAMPLES].tolist()
                 ),
             )
         )
@@ -116,6 +125,18 @@ def near_duplicates(rows: NumberedRows, near: NearTexts) -> list[Finding]:
             )
         )
     return findings
+
+
+def _belong_together(rows: NumberedRows, pairs: Int64[np.ndarray, "found 2"]) -> Bool[np.ndarray, " found"]:
+    """Whether one of two texts is a positive of the other."""
+    forms = rows.book.forms
+    size = int(forms.max(initial=0)) + 1
+    known = forms[rows.pair_anchors] * size + forms[rows.positives]
+    one, other = forms[pairs[:, 0]], forms[pairs[:, 1]]
+    together: Bool[np.ndarray, " found"] = np.isin(one * size + other, known) | np.isin(
+        other * size + one, known
+    )
+    return together
 
 
 def _close_negatives(rows: NumberedRows, near: NearTexts) -> Bool[np.ndarray, " negatives"]:

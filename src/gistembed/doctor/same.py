@@ -138,7 +138,7 @@ def same_as_anchor(rows: NumberedRows) -> list[Finding]:
             count,
             len(same),
             f"pairs have the anchor itself as the positive ({', '.join(parts)})",
-            f"Such a pair teaches nothing, and its positive is every other pair's easiest negative; {FIX}.",
+            f"Such a pair teaches nothing; {FIX}.",
             rows.pair_examples(same),
             fixable=True,
         )
