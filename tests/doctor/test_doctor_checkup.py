@@ -78,14 +78,17 @@ def test_what_is_sampled_is_said(tmp_path, monkeypatch, bert_folder):
     from gistembed.doctor import limits
 
     monkeypatch.setattr(shape, "SAMPLED_ROWS", 100)
-    monkeypatch.setattr(near, "LIMIT", 200)
+    monkeypatch.setattr(near, "LIMIT", 50_000)
     monkeypatch.setattr(limits, "COUNTED_TEXTS", 50)
-    data = write(tmp_path / "pairs.jsonl", real_rows(400))
+    rows = real_rows(400)
+    data = write(tmp_path / "pairs.jsonl", rows)
     student = load_model(bert_folder, option="--student")
     diagnosis = diagnose(data, models={"student": student})
-    drawn = 400 * 200 // diagnosis.distinct_texts
+    texts = {text for anchor, positives, negatives in rows for text in (anchor, *positives, *negatives)}
+    drawn = 400 * 50_000 // sum(map(len, texts))
+    assert 100 < drawn < 400
     assert diagnosis.looked_at == (
-        f"near duplicates: in {drawn} of 400 rows, drawn at random",
+        f"near duplicates: among {drawn} of 400 rows, drawn at random; there are more among all",
         "tokens of the student: in 50 texts of each role at most, drawn at random",
         "reversed columns, languages, labels: in 100 of 400 rows, drawn at random",
     )

@@ -3,6 +3,7 @@
 import itertools
 import random
 import re
+from functools import cache
 
 import numpy as np
 from tests.doctor.doctor_samples import numbered, real_rows, summary
@@ -18,12 +19,14 @@ def found_in(rows, on_progress=lambda done: None):
     return view, near.near_texts(view, np.arange(len(view.book.strings)), on_progress)
 
 
+@cache
+def shingles(text):
+    plain = form(text)
+    return {plain[start : start + near.SHINGLE] for start in range(len(plain) - near.SHINGLE + 1)}
+
+
 def jaccard(one, other):
-    shingles = [
-        {text[start : start + near.SHINGLE] for start in range(len(text) - near.SHINGLE + 1)}
-        for text in (form(one), form(other))
-    ]
-    return len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
+    return len(shingles(one) & shingles(other)) / len(shingles(one) | shingles(other))
 
 
 def varied_texts():

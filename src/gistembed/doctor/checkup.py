@@ -152,14 +152,18 @@ def _near(
     rows: NumberedRows, evaluation: NumberedRows | None, looked_at: list[str], stage: Stage
 ) -> near.NearTexts:
     """Near duplicates among the texts of whole rows, as many as the limit allows."""
-    ids = [_text_ids(rows)]
-    if evaluation is not None:
-        ids.insert(0, np.unique(evaluation.anchors))
-    if sum(map(len, ids)) > near.LIMIT:
-        drawn = rows.sample(len(rows) * max(near.LIMIT - sum(map(len, ids[:-1])), 0) // len(ids[-1]))
-        ids[-1] = _text_ids(drawn)
-        looked_at.append(f"near duplicates: in {len(drawn):,} of {len(rows):,} rows, drawn at random")
-    every = np.unique(np.concatenate(ids))
+    lengths = rows.book.lengths
+    texts = _text_ids(rows)
+    anchors = np.empty(0, np.int64) if evaluation is None else np.unique(evaluation.anchors)
+    characters, room = int(lengths[texts].sum()), max(near.LIMIT - int(lengths[anchors].sum()), 0)
+    if characters > room:
+        drawn = rows.sample(len(rows) * room // characters)
+        texts = _text_ids(drawn)
+        looked_at.append(
+            f"near duplicates: among {len(drawn):,} of {len(rows):,} rows, drawn at random; there are more "
+            "among all"
+        )
+    every = np.union1d(texts, anchors)
     with stage("near duplicates", len(every), passing=True) as progress:
         return near.near_texts(rows, every, progress)
 

@@ -18,8 +18,8 @@ SHORTEST = 40
 """Characters of the shortest text that is looked at: in a shorter one, one word makes all the difference."""
 SHINGLE = 5
 """Characters of a shingle."""
-LIMIT = 1_000_000
-"""Texts that are looked at, at most."""
+LIMIT = 600_000_000
+"""Characters of the texts that are looked at, at most: two to three minutes of one core."""
 
 # 12 bands of 6 find two texts of similarity 0.85 with a probability of 0.997, and of 0.3 with 0.009.
 _BANDS, _BAND_WIDTH = 12, 6
