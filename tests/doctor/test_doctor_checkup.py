@@ -105,6 +105,19 @@ def test_evaluation_data(tmp_path):
     assert overlap.examples[0].place == f"{evaluation}:1"
 
 
+def test_evaluation_rows_that_cannot_be_read(tmp_path):
+    rows = real_rows(150)
+    data = write(tmp_path / "train.jsonl", rows[:120])
+    evaluation = write(tmp_path / "eval.jsonl", [*rows[120:149], ("q", [" "], [])])
+    (found,) = [one for one in diagnose(data, evaluation=evaluation).findings if one.severity == "error"]
+    assert summary([found]) == [("evaluation-unreadable-row", "error", 1, 30)]
+    assert found.advice == (
+        "`gistembed fit` refuses the file at the first of them. Mend them in the original."
+    )
+    assert not found.fixable
+    assert found.examples[0].place == f"{evaluation}:30"
+
+
 def test_examine(tmp_path):
     texts = Texts()
     rows = real_rows(300)

@@ -62,6 +62,8 @@ def diagnose(
     eval_rows = None if evaluation is None else read_numbered(evaluation, book, evaluation_columns)
     findings = [*shape.unreadable_rows(rows), *shape.few_pairs(rows)]
     looked_at: list[str] = []
+    if eval_rows is not None:
+        findings += shape.unreadable_rows(eval_rows, evaluation=True)
     if len(rows):
         found = _near(rows, eval_rows, looked_at, stage) if near_duplicates else None
         with stage("check texts", len(_CHECKS), passing=True) as progress:

@@ -66,6 +66,7 @@ def near_texts(
     _, first = np.unique(forms[text_ids], return_index=True)
     looked = np.sort(text_ids[first])
     looked = looked[rows.book.lengths[looked] >= SHORTEST]
+    on_progress(len(text_ids) - len(looked))
     plain = [form(strings[text_id]) for text_id in looked.tolist()]
     pairs, similarities = _verified(plain, _candidates(plain, on_progress))
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(looked), len(looked)))
@@ -166,10 +167,11 @@ def _candidates(
     found = [np.empty((0, 2), np.int64)]
     for band in bands:
         order = np.argsort(band, kind="stable")
-        starts = np.concatenate([[True], band[order][1:] != band[order][:-1]]) if len(order) else order
+        starts = np.ones(len(order), bool)
+        starts[1:] = band[order[1:]] != band[order[:-1]]
         # In each bucket, every text is compared with the one before it and with the first.
         first = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
-        later = np.flatnonzero(~starts.astype(bool))
+        later = np.flatnonzero(~starts)
         found += [np.stack([order[later - 1], order[later]], 1), np.stack([first[later], order[later]], 1)]
     return np.unique(np.concatenate(found), axis=0)
 

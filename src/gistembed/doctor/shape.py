@@ -197,20 +197,25 @@ def few_pairs(rows: NumberedRows) -> list[Finding]:
     ]
 
 
-def unreadable_rows(rows: NumberedRows) -> list[Finding]:
-    """Rows that are no pair: empty or missing texts, numbers, lists of other things."""
+def unreadable_rows(rows: NumberedRows, *, evaluation: bool = False) -> list[Finding]:
+    """Rows that are no pair: empty or missing texts, numbers, lists of other things.
+
+    Args:
+        rows: The rows.
+        evaluation: Whether these are the rows to evaluate on, which nobody mends.
+    """
     if not rows.unreadable:
         return []
+    remedy = "." if evaluation else ", or leave them out: `gistembed data doctor --fix`."
     return [
         finding(
-            "unreadable-row",
+            "evaluation-unreadable-row" if evaluation else "unreadable-row",
             "error",
             rows.unreadable,
             rows.unreadable + len(rows),
-            "rows can't be read",
-            "`gistembed fit` refuses the file at the first of them. Mend them in the original, or leave them "
-            "out: `gistembed data doctor --fix`.",
+            f"{'evaluation ' if evaluation else ''}rows can't be read",
+            f"`gistembed fit` refuses the file at the first of them. Mend them in the original{remedy}",
             rows.problem_examples(),
-            fixable=True,
+            fixable=not evaluation,
         )
     ]
