@@ -173,13 +173,13 @@ def _near(
 def _cut(
     rows: NumberedRows, model: EmbeddingModel, who: str, looked_at: list[str], stage: Stage
 ) -> list[Finding]:
-    with stage(f"count tokens, {who}", len(_text_ids(rows)), passing=True) as progress:
+    sizes = [len(ids) for ids in limits.texts_by_role(rows).values()]
+    total = sum(min(size, limits.COUNTED_TEXTS) for size in sizes)
+    with stage(f"count tokens, {who}", total, passing=True) as progress:
         counted = limits.count_tokens(rows, model, who, progress)
     if counted is None:
         return []
-    if len(counted.ids) < len(np.unique(rows.anchors)) + len(
-        np.unique(np.concatenate([rows.positives, rows.negatives]))
-    ):
+    if total < sum(sizes):
         looked_at.append(
             f"tokens of the {who}: in {limits.COUNTED_TEXTS:,} texts of each role at most, drawn at random"
         )

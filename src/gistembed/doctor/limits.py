@@ -46,22 +46,26 @@ def count_tokens(
     if model.max_length is None:
         return None
     ids, tokens = [], []
-    roles: tuple[tuple[Role, Int64[np.ndarray, " ids"]], ...] = (
-        ("anchor", rows.anchors),
-        ("document", np.concatenate([rows.positives, rows.negatives])),
-    )
-    for role, of_role in roles:
-        distinct = np.unique(of_role)
-        if len(distinct) > COUNTED_TEXTS:
-            distinct = np.sort(np.random.default_rng(0).permutation(distinct)[:COUNTED_TEXTS])
-        lengths = model.input_lengths(
-            [rows.text(text_id) for text_id in distinct.tolist()], role, on_progress
-        )
+    for role, distinct in texts_by_role(rows).items():
+        drawn = np.sort(np.random.default_rng(0).permutation(distinct)[:COUNTED_TEXTS])
+        lengths = model.input_lengths([rows.text(text_id) for text_id in drawn.tolist()], role, on_progress)
         if lengths is None:
             return None
-        ids.append(distinct)
+        ids.append(drawn)
         tokens.append(lengths.astype(np.int64))
     return TokenCounts(who, model.max_length, np.concatenate(ids), np.concatenate(tokens))
+
+
+def texts_by_role(rows: NumberedRows) -> dict[Role, Int64[np.ndarray, " distinct"]]:
+    """Ids of the distinct texts in each role.
+
+    Args:
+        rows: The rows.
+    """
+    return {
+        "anchor": np.unique(rows.anchors),
+        "document": np.unique(np.concatenate([rows.positives, rows.negatives])),
+    }
 
 
 def cut_texts(rows: NumberedRows, counts: TokenCounts) -> list[Finding]:
