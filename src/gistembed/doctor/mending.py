@@ -14,7 +14,7 @@ from gistembed.doctor.numbered import Book, NumberedRows, read_numbered
 from gistembed.doctor.same import contradictions, earlier_pair, repeated_negatives
 from gistembed.errors import UserError
 from gistembed.files import whole_file
-from gistembed.pairs import Problem, Row, Texts, read_rows, write_rows
+from gistembed.pairs import Passage, Problem, Row, Texts, read_rows, write_rows
 from gistembed.pairs.wording import located
 
 if TYPE_CHECKING:
@@ -181,44 +181,44 @@ def _mended_rows(
     log: _Log,
 ) -> Iterator[Row]:
     """The rows of the source once more, so that all that they say is kept, without what leaves."""
-    read = 0
+    changed = UserError(f"{rows.source}: the source changed while it was read; run the command again")
+    numbered = _codes_by_row(rows, leaves)
     for place, row in read_rows(source, columns=columns, on_problem=log.unreadable):
-        if read == len(rows) or not _is_same(rows, read, place, row):
-            raise UserError(f"{rows.source}: the source changed while it was read; run the command again")
-        first, stop = (int(rows.positive_offsets[read + step]) for step in (0, 1))
-        positives = leaves.positives[first:stop]
-        first, stop = (int(rows.negative_offsets[read + step]) for step in (0, 1))
-        negatives = leaves.negatives[first:stop]
+        where, anchor, positives, negatives = next(numbered, (-1, "", [], []))
+        if (where, anchor) != (place, row.anchor.text) or (len(positives), len(negatives)) != (
+            len(row.positives),
+            len(row.negatives),
+        ):
+            raise changed
         for role, passages, codes in (
             ("positive", row.positives, positives),
             ("negative", row.negatives, negatives),
         ):
             for passage, code in zip(passages, codes, strict=True):
                 if code:
-                    log.add(place, code, role, _REASONS[code], row.anchor.text, passage.text)
-        read += 1
-        kept = tuple(passage for passage, code in zip(row.positives, positives, strict=True) if not code)
-        if kept:
-            yield row._replace(
-                positives=kept,
-                negatives=tuple(
-                    passage for passage, code in zip(row.negatives, negatives, strict=True) if not code
-                ),
-            )
+                    log.add(place, code, role, _REASONS[code], anchor, passage.text)
+        if kept := _staying(row.positives, positives):
+            yield row._replace(positives=kept, negatives=_staying(row.negatives, negatives))
         else:
-            log.add(place, "no-positive-left", "row", "the row has lost its last positive", row.anchor.text)
-    if read < len(rows):
-        raise UserError(f"{rows.source}: the source changed while it was read; run the command again")
+            log.add(place, "no-positive-left", "row", "the row has lost its last positive", anchor)
+    if next(numbered, None) is not None:
+        raise changed
 
 
-def _is_same(rows: NumberedRows, number: int, place: int, row: Row) -> bool:
-    """Whether a row has as many texts in the same place as when it was numbered, and the same anchor."""
-    return (
-        int(rows.places[number]) == place
-        and rows.text(int(rows.anchors[number])) == row.anchor.text
-        and int(np.diff(rows.positive_offsets[number : number + 2])[0]) == len(row.positives)
-        and int(np.diff(rows.negative_offsets[number : number + 2])[0]) == len(row.negatives)
-    )
+def _codes_by_row(rows: NumberedRows, leaves: _Leaving) -> Iterator[tuple[int, str, list[str], list[str]]]:
+    """For each row its place, its anchor, and the codes of its positives and negatives."""
+    positive_ends, negative_ends = rows.positive_offsets.tolist(), rows.negative_offsets.tolist()
+    for row, (place, anchor) in enumerate(zip(rows.places.tolist(), rows.anchors.tolist(), strict=True)):
+        yield (
+            place,
+            rows.text(anchor),
+            leaves.positives[positive_ends[row] : positive_ends[row + 1]],
+            leaves.negatives[negative_ends[row] : negative_ends[row + 1]],
+        )
+
+
+def _staying(passages: tuple[Passage, ...], codes: Sequence[str]) -> tuple[Passage, ...]:
+    return tuple(passage for passage, code in zip(passages, codes, strict=True) if not code)
 
 
 def _changes_path(out: Path) -> Path:
