@@ -3,6 +3,8 @@
 import typer
 
 from gistembed.cli.data.convert import convert
+from gistembed.cli.data.doctor import doctor
 
 data = typer.Typer(help="Check, mend, make and convert pairs.", no_args_is_help=True, rich_markup_mode=None)
-data.command()(convert)
+for command in (doctor, convert):
+    data.command()(command)

@@ -1,0 +1,20 @@
+"""What is wrong with pairs before anything is trained on them, and a copy without what can be mended."""
+
+from gistembed.doctor.checkup import diagnose, examine
+from gistembed.doctor.findings import Diagnosis, Example, Finding, Severity
+from gistembed.doctor.limits import TokenCounts, count_tokens
+from gistembed.doctor.mending import Mended, check_target, mend
+
+__all__ = [
+    "Diagnosis",
+    "Example",
+    "Finding",
+    "Mended",
+    "Severity",
+    "TokenCounts",
+    "check_target",
+    "count_tokens",
+    "diagnose",
+    "examine",
+    "mend",
+]

@@ -1,0 +1,225 @@
+"""A copy of the rows without what can be taken out safely, and a list of every change."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from jaxtyping import Bool
+
+from gistembed.doctor.numbered import Book, NumberedRows, read_numbered
+from gistembed.doctor.same import contradictions, earlier_pair, repeated_negatives
+from gistembed.errors import UserError
+from gistembed.files import whole_file
+from gistembed.pairs import Passage, Problem, Row, Texts, read_rows, write_rows
+from gistembed.pairs.wording import located
+
+if TYPE_CHECKING:
+    import datasets
+
+_ENDINGS = (".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What mending did.
+
+    Attributes:
+        path: The copy.
+        changes_path: The list of changes, one JSON object on each line: ``place``, ``what`` (the code of
+            the finding), ``role``, ``anchor``, ``before``, ``after`` (null: the text is gone), ``why``.
+        rows: Rows in the copy.
+        rows_read: Rows of the source, those that can't be read included.
+        changes: Changes by code.
+    """
+
+    path: Path
+    changes_path: Path
+    rows: int
+    rows_read: int
+    changes: Mapping[str, int]
+
+
+def check_target(out: Path) -> None:
+    """Refuse a place for the copy before any work is done.
+
+    Args:
+        out: Where the copy is to go.
+
+    Raises:
+        UserError: If it isn't named as JSON Lines, or if it or its list of changes is there already.
+    """
+    if out.suffix.lower() not in _ENDINGS:
+        raise UserError(f"--fix {out}: the copy is written as JSON Lines; give a name that ends with .jsonl")
+    for path in (out, _changes_path(out)):
+        if os.path.lexists(path):
+            raise UserError(f"--fix {path}: there already; choose another name or remove it")
+    if not out.parent.is_dir():
+        raise UserError(f"--fix {out}: there is no folder {out.parent}; make it first")
+
+
+def mend(
+    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    out: Path,
+    *,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Mended:
+    """Write the rows without what the findings call fixable; texts themselves are never changed.
+
+    Left out are rows that can't be read; positives that are their anchor; negatives that are their anchor or
+    a known positive of it, in whichever row; pairs that repeat an earlier one with the same negatives; and
+    negatives that stand twice in a row. Texts count as the same if only case, white space or Unicode
+    composition tell them apart. A row that loses its last positive is left out.
+
+    Args:
+        source: See `gistembed.pairs.read_rows`.
+        out: Where the copy goes; the list of changes goes beside it.
+        columns: Columns by role, if their names don't tell.
+
+    Raises:
+        UserError: If the source can't be read, the place is taken, or no row would be left.
+        OSError: If the disk refuses; nothing is left behind.
+    """
+    check_target(out)
+    rows = read_numbered(source, Book(Texts()), columns)
+    leaves = _leaving(rows)
+    changes: dict[str, int] = {}
+    changes_path = _changes_path(out)
+    # Short of a crash between two renames, there are both files or none.
+    try:
+        with whole_file(changes_path) as file:
+            log = _Log(rows, file, changes)
+            count = write_rows(_mended_rows(source, columns, rows, leaves, log), out)
+            if not count:
+                raise UserError(f"--fix {out}: no row would be left; nothing was written")
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    return Mended(out, changes_path, count, len(rows) + rows.unreadable, changes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Leaving:
+    """What leaves: for each positive and negative the code of the reason, "" if it stays."""
+
+    positives: list[str]
+    negatives: list[str]
+
+
+def _leaving(rows: NumberedRows) -> _Leaving:
+    forms = rows.book.forms
+    contradicting = contradictions(rows, forms)
+    twice = repeated_negatives(rows, contradicting.any)
+    same = forms[rows.pair_anchors] == forms[rows.positives]
+    repeated = earlier_pair(rows, forms, ~same, ~(contradicting.any | twice)) >= 0
+    return _Leaving(
+        positives=_codes({"positive-is-anchor": same, "repeated-pair": repeated}),
+        negatives=_codes(
+            {
+                "negative-is-anchor": contradicting.anchor,
+                "negative-is-positive": contradicting.positive,
+                "conflicting-rows": contradicting.elsewhere,
+                "repeated-negative": twice,
+            }
+        ),
+    )
+
+
+def _codes(reasons: Mapping[str, Bool[np.ndarray, " texts"]]) -> list[str]:
+    """The code of the reason for each text; the reasons exclude each other."""
+    codes: list[str] = np.select(list(reasons.values()), list(reasons), "").tolist()
+    return codes
+
+
+_REASONS = {
+    "positive-is-anchor": "the positive is the anchor",
+    "repeated-pair": "the pair repeats an earlier one with the same negatives",
+    "negative-is-anchor": "the negative is the anchor",
+    "negative-is-positive": "the negative is a positive of the row",
+    "conflicting-rows": "the negative is a positive of the anchor in another row",
+    "repeated-negative": "the negative stands twice in the row",
+}
+
+
+class _Log:
+    """Writes down changes and counts them."""
+
+    def __init__(self, rows: NumberedRows, file: BinaryIO, counts: dict[str, int]) -> None:
+        self._rows = rows
+        self._file = file
+        self._counts = counts
+
+    def add(
+        self, place: int, what: str, role: str, why: str, anchor: str | None = None, before: str | None = None
+    ) -> None:
+        """One text or one whole row is left out."""
+        change = {
+            "place": located(self._rows.source, self._rows.place_word, place),
+            "what": what,
+            "role": role,
+            "anchor": anchor,
+            "before": before,
+            "after": None,
+            "why": why,
+        }
+        self._file.write(json.dumps(change, ensure_ascii=False).encode() + b"\n")
+        self._counts[what] = self._counts.get(what, 0) + 1
+
+    def unreadable(self, problem: Problem) -> None:
+        """A row that can't be read is left out."""
+        self.add(problem.place, "unreadable-row", "row", problem.text)
+
+
+def _mended_rows(
+    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    columns: Mapping[str, Sequence[str]] | None,
+    rows: NumberedRows,
+    leaves: _Leaving,
+    log: _Log,
+) -> Iterator[Row]:
+    """The rows of the source once more, so that all that they say is kept, without what leaves."""
+    changed = UserError(f"{rows.source}: the source changed while it was read; run the command again")
+    numbered = _codes_by_row(rows, leaves)
+    for place, row in read_rows(source, columns=columns, on_problem=log.unreadable):
+        where, anchor, positives, negatives = next(numbered, (-1, "", [], []))
+        if (where, anchor) != (place, row.anchor.text) or (len(positives), len(negatives)) != (
+            len(row.positives),
+            len(row.negatives),
+        ):
+            raise changed
+        for role, passages, codes in (
+            ("positive", row.positives, positives),
+            ("negative", row.negatives, negatives),
+        ):
+            for passage, code in zip(passages, codes, strict=True):
+                if code:
+                    log.add(place, code, role, _REASONS[code], anchor, passage.text)
+        if kept := _staying(row.positives, positives):
+            yield row._replace(positives=kept, negatives=_staying(row.negatives, negatives))
+        else:
+            log.add(place, "no-positive-left", "row", "the row has lost its last positive", anchor)
+    if next(numbered, None) is not None:
+        raise changed
+
+
+def _codes_by_row(rows: NumberedRows, leaves: _Leaving) -> Iterator[tuple[int, str, list[str], list[str]]]:
+    """For each row its place, its anchor, and the codes of its positives and negatives."""
+    positive_ends, negative_ends = rows.positive_offsets.tolist(), rows.negative_offsets.tolist()
+    for row, (place, anchor) in enumerate(zip(rows.places.tolist(), rows.anchors.tolist(), strict=True)):
+        yield (
+            place,
+            rows.text(anchor),
+            leaves.positives[positive_ends[row] : positive_ends[row + 1]],
+            leaves.negatives[negative_ends[row] : negative_ends[row + 1]],
+        )
+
+
+def _staying(passages: tuple[Passage, ...], codes: Sequence[str]) -> tuple[Passage, ...]:
+    return tuple(passage for passage, code in zip(passages, codes, strict=True) if not code)
+
+
+def _changes_path(out: Path) -> Path:
+    return out.with_name(out.name + ".changes.jsonl")

@@ -1,0 +1,120 @@
+"""``gistembed data doctor``."""
+
+import json
+
+import pytest
+from tests.doctor.doctor_samples import real_rows, write
+
+from gistembed.pairs import read_pairs
+
+
+@pytest.fixture
+def good(tmp_path):
+    return write(tmp_path / "good.jsonl", real_rows(120))
+
+
+@pytest.fixture
+def bad(tmp_path):
+    """Each third negative is the row's positive."""
+    rows = real_rows(120)
+    for _, positives, negatives in rows[::3]:
+        negatives[:] = positives
+    return write(tmp_path / "bad.jsonl", rows)
+
+
+def test_good_pairs(run, good):
+    code, out, err = run("data", "doctor", good)
+    assert code == 0, err
+    assert out.startswith(f"{good}: training is advisable; ")
+    assert run("data", "doctor", good, "--no-near", "--quiet") == (
+        0,
+        f"{good}: training is advisable; nothing was found\n",
+        "",
+    )
+
+
+def test_bad_pairs(run, bad):
+    code, out, err = run("data", "doctor", bad, "--no-near")
+    assert (code, out) == (1, f"{bad}: training is not advisable; 1 error\n")
+    assert "negative-is-positive" in err
+    assert "33.3%" in err
+    assert "120 rows, 120 pairs, 120 negatives" in err
+
+
+def test_json(run, bad):
+    code, out, err = run("data", "doctor", bad, "--json", "--no-near")
+    assert (code, err) == (1, "")
+    found = json.loads(out)
+    assert found["fixed"] is None
+    assert found["diagnosis"]["advisable"] is False
+    (finding,) = found["diagnosis"]["findings"]
+    assert (finding["code"], finding["count"], finding["of"]) == ("negative-is-positive", 40, 120)
+    assert [one["place"] for one in finding["examples"]] == [f"{bad}:{line}" for line in (1, 4, 7)]
+
+
+def test_fix(run, bad, tmp_path):
+    out_file = tmp_path / "mended.jsonl"
+    code, out, err = run("data", "doctor", bad, "--fix", out_file, "--no-near", "--quiet")
+    assert (code, err) == (0, "")
+    assert out == (
+        f"{bad}: training is not advisable; 1 error\n"
+        f"{out_file}: 120 of 120 rows, 40 changes, listed in {out_file}.changes.jsonl\n"
+        f"{out_file}: training is advisable; nothing was found\n"
+    )
+    assert len(read_pairs(out_file).negative_ids) == 80
+    code, out, err = run("data", "doctor", bad, "--fix", out_file)
+    assert (code, out) == (2, "")
+    assert err == f"gistembed: --fix {out_file}: there already; choose another name or remove it\n"
+
+
+def test_fix_as_json(run, bad, tmp_path):
+    out_file = tmp_path / "mended.jsonl"
+    code, out, _ = run("data", "doctor", bad, "--fix", out_file, "--no-near", "--json")
+    assert code == 0
+    fixed = json.loads(out)["fixed"]
+    assert fixed.pop("diagnosis")["findings"] == []
+    assert fixed == {
+        "file": str(out_file),
+        "changes_file": f"{out_file}.changes.jsonl",
+        "rows": 120,
+        "rows_read": 120,
+        "changes": {"negative-is-positive": 40},
+    }
+
+
+def test_other_columns_and_models(run, tmp_path, static_folder, bert_folder):
+    rows = real_rows(120)
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps({"x": anchor, "y": own[0]}) + "\n" for anchor, own, _ in rows))
+    arguments = ["--columns", "anchor=x,positive=y", "--student", bert_folder, "--guide", static_folder]
+    code, out, err = run("data", "doctor", data, *arguments, "--eval", data, "--json", "--no-near")
+    assert code == 1, err
+    codes = [one["code"] for one in json.loads(out)["diagnosis"]["findings"]]
+    assert codes == ["evaluation-anchor-in-training", "cut-by-student", "evaluation-positive-in-training"]
+    out_file = tmp_path / "mended.jsonl"
+    code, out, err = run(
+        "data", "doctor", data, *arguments[:2], "--eval", data, "--fix", out_file, "--no-near", "--quiet"
+    )
+    assert (code, err) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "{data}: there is no such file or folder."),
+        ("", "{data}: the file is empty."),
+        (
+            '{"anchor": "a", "positive": "b"\n',
+            "{data}:1: the line is not valid JSON at column 32 (Expecting ',' delimiter). "
+            "Each line must be one whole JSON object.",
+        ),
+    ],
+    ids=["missing", "empty", "broken"],
+)
+def test_an_unreadable_file(run, tmp_path, content, message):
+    data = tmp_path / "pairs.jsonl"
+    if content is not None:
+        data.write_text(content)
+    code, out, err = run("data", "doctor", data)
+    assert (code, out) == (2, "")
+    assert err == f"gistembed: {message.format(data=data)}\n"

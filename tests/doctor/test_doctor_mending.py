@@ -1,0 +1,193 @@
+"""The mended copy: what leaves it, what is written down, and that nothing half-done stays behind."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from tests.doctor.doctor_samples import colliding_rows, real_rows, write
+
+from gistembed.doctor import diagnose, mend, mending
+from gistembed.errors import UserError
+
+FIXABLE = {
+    "unreadable-row",
+    "positive-is-anchor",
+    "repeated-pair",
+    "negative-is-anchor",
+    "negative-is-positive",
+    "conflicting-rows",
+    "repeated-negative",
+}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_fault_once(tmp_path):
+    data = write(
+        tmp_path / "pairs.jsonl",
+        [
+            ("q", ["Q ", "p"], ["n", "N", "q", "P"]),
+            ("q", ["r"], ["p", "m"]),
+            ("", ["p"], []),
+            ("Q", ["R"], ["M"]),
+            ("s", ["S"], ["n"]),
+            ("t", ["u"], []),
+        ],
+    )
+    out = tmp_path / "mended.jsonl"
+    result = mend(data, out)
+    assert lines(out) == [
+        {"anchor": "q", "positive": ["p"], "negative": ["n"]},
+        {"anchor": "q", "positive": ["r"], "negative": ["m"]},
+        {"anchor": "t", "positive": ["u"], "negative": []},
+    ]
+    changes = [
+        (one["place"].rpartition(":")[2], one["what"], one["role"], one["anchor"], one["before"])
+        for one in lines(result.changes_path)
+    ]
+    assert changes == [
+        ("1", "positive-is-anchor", "positive", "q", "Q "),
+        ("1", "repeated-negative", "negative", "q", "N"),
+        ("1", "negative-is-anchor", "negative", "q", "q"),
+        ("1", "negative-is-positive", "negative", "q", "P"),
+        ("2", "conflicting-rows", "negative", "q", "p"),
+        ("3", "unreadable-row", "row", None, None),
+        ("4", "repeated-pair", "positive", "Q", "R"),
+        ("4", "no-positive-left", "row", "Q", None),
+        ("5", "positive-is-anchor", "positive", "s", "S"),
+        ("5", "no-positive-left", "row", "s", None),
+    ]
+    assert lines(result.changes_path)[5] == {
+        "place": f"{data}:3",
+        "what": "unreadable-row",
+        "role": "row",
+        "anchor": None,
+        "before": None,
+        "after": None,
+        "why": "column 'anchor' is empty. Every row needs an anchor and a positive; drop or fill the row.",
+    }
+    assert (result.path, result.rows, result.rows_read) == (out, 3, 6)
+    assert result.changes_path == tmp_path / "mended.jsonl.changes.jsonl"
+    assert result.changes == {
+        "positive-is-anchor": 2,
+        "repeated-negative": 1,
+        "negative-is-anchor": 1,
+        "negative-is-positive": 1,
+        "conflicting-rows": 1,
+        "unreadable-row": 1,
+        "repeated-pair": 1,
+        "no-positive-left": 2,
+    }
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=colliding_rows())
+def test_the_copy_has_nothing_left_to_mend(tmp_path, rows):
+    """Mending what is mended changes nothing, and the doctor agrees."""
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    for path in tmp_path.iterdir():
+        path.unlink()
+    try:
+        mend(write(tmp_path / "pairs.jsonl", rows), first)
+    except UserError as error:
+        assert str(error) == f"--fix {first}: no row would be left; nothing was written"  # noqa: PT017
+        assert names(tmp_path) == ["pairs.jsonl"]
+        return
+    result = mend(first, second)
+    assert second.read_bytes() == first.read_bytes()
+    assert result.changes == {}
+    assert lines(result.changes_path) == []
+    found = {one.code for one in diagnose(first, near_duplicates=False).findings}
+    assert not found & FIXABLE
+
+
+def test_what_is_called_fixable_is_what_is_mended(tmp_path):
+    data = write(
+        tmp_path / "pairs.jsonl",
+        [
+            ("q", ["Q ", "p"], ["n", "N", "q", "P"]),
+            ("q", ["r"], ["p", "m"]),
+            ("", ["p"], []),
+            ("q", ["r"], ["P", "m"]),
+        ],
+    )
+    found = diagnose(data).findings
+    assert {one.code for one in found if one.fixable} == FIXABLE
+    assert {one.code for one in found if not one.fixable} == {"few-pairs"}
+
+
+def test_good_rows_stay_as_they_are(tmp_path):
+    rows = real_rows(200)
+    result = mend(write(tmp_path / "pairs.jsonl", rows), tmp_path / "out.jsonl")
+    assert lines(tmp_path / "out.jsonl") == [
+        {"anchor": anchor, "positive": positives, "negative": negatives}
+        for anchor, positives, negatives in rows
+    ]
+    assert result.changes == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "message"),
+    [
+        (
+            "out.csv",
+            None,
+            "--fix {out}: the copy is written as JSON Lines; give a name that ends with .jsonl",
+        ),
+        ("out.jsonl", "out.jsonl", "--fix {out}: there already; choose another name or remove it"),
+        (
+            "out.jsonl",
+            "out.jsonl.changes.jsonl",
+            "--fix {out}.changes.jsonl: there already; choose another name or remove it",
+        ),
+        ("new/out.jsonl", None, "--fix {out}: there is no folder {out.parent}; make it first"),
+    ],
+    ids=["ending", "copy", "changes", "folder"],
+)
+def test_places_that_are_refused(tmp_path, name, there, message):
+    data = write(tmp_path / "pairs.jsonl", [("q", ["p"], [])])
+    if there:
+        (tmp_path / there).write_text("mine")
+    before = names(tmp_path)
+    with pytest.raises(UserError) as refused:
+        mend(data, tmp_path / name)
+    assert str(refused.value) == message.format(out=tmp_path / name)
+    assert names(tmp_path) == before
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    data = write(tmp_path / "pairs.jsonl", [("q", ["p"], ["q"])])
+
+    def full(rows, path):
+        path.write_text("".join(str(row) for row in rows))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(mending, "write_rows", full)
+    with pytest.raises(OSError, match="No space"):
+        mend(data, tmp_path / "out.jsonl")
+    assert names(tmp_path) == ["pairs.jsonl"]
+
+
+def test_a_source_that_changes_meanwhile(tmp_path, monkeypatch):
+    data = write(tmp_path / "pairs.jsonl", [("q", ["p"], []), ("r", ["s"], [])])
+    once = mending.read_numbered
+
+    for changed in ([("q", ["p"], [])], [("q", ["p"], []), ("r", ["s", "t"], [])], [("x", ["p"], [])] * 3):
+
+        def read_then_change(*arguments, rows=changed):
+            found = once(*arguments)
+            write(data, rows)
+            return found
+
+        write(data, [("q", ["p"], []), ("r", ["s"], [])])
+        monkeypatch.setattr(mending, "read_numbered", read_then_change)
+        with pytest.raises(UserError) as refused:
+            mend(data, tmp_path / "out.jsonl")
+        assert str(refused.value) == f"{data}: the source changed while it was read; run the command again"
+        assert names(tmp_path) == ["pairs.jsonl"]
