@@ -3,12 +3,12 @@
 import numpy as np
 
 
-def mine_by_definition(pairs, vectors, settings, corpus=()):
+def mine_by_definition(pairs, score, settings, corpus=()):
     """The negatives of each anchor as {anchor id: [(document id, score)]}; draws nothing at random.
 
     Args:
         pairs: The pairs.
-        vectors: Vectors by text id, whose scalar products are the scores.
+        score: From an anchor's id and a document's to their cosine.
         settings: What may be taken.
         corpus: Ids of further documents.
     """
@@ -21,7 +21,7 @@ def mine_by_definition(pairs, vectors, settings, corpus=()):
             for row in range(len(pairs)):
                 if pairs.anchors[row] == anchor:
                     own |= set(pairs.negatives(row).tolist())
-        scores = {text: float(vectors[anchor] @ vectors[text]) for text in documents | positives}
+        scores = {text: score(anchor, text) for text in documents | positives}
         ranking = sorted(documents - own, key=lambda text: (-scores[text], text))[: settings.range_max]
         least = min(scores[text] for text in positives)
         left = [text for text in ranking if _may(scores[text], least, settings)][settings.range_min :]

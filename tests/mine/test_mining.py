@@ -52,7 +52,7 @@ def mining_settings(draw):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     rows=rows_of_texts(texts=9, max_size=8),
     wanted=mining_settings(),
@@ -78,11 +78,11 @@ def test_mining_is_what_its_definition_says(rows, wanted, seed, kinds, block, mo
         device="cpu",
         document_block=block,
     )
-    assert as_dict(mined) == mine_by_definition(pairs, vectors, wanted, corpus.tolist())
+    expected = mine_by_definition(pairs, lambda a, b: float(vectors[a] @ vectors[b]), wanted, corpus.tolist())
+    assert as_dict(mined) == expected
 
 
-@pytest.mark.parametrize("anchor_block", [1, 3, 100])
-@pytest.mark.parametrize("document_block", [1, 7, 100])
+@pytest.mark.parametrize(("anchor_block", "document_block"), [(1, 25), (7, 1), (7, 9), (40, 60)])
 def test_what_is_nearest_does_not_depend_on_blocks(anchor_block, document_block):
     generator = np.random.default_rng(0)
     anchors, documents = exact_vectors(generator, 40, 7), exact_vectors(generator, 60, 7)

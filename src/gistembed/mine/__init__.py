@@ -2,6 +2,7 @@
 
 from gistembed.mine.choose import choose_negatives, highest_scores
 from gistembed.mine.corpus import read_corpus
+from gistembed.mine.job import MiningJob, MiningPlan, plan_mining, run_mining
 from gistembed.mine.mining import Documents, MinedNegatives, comparisons, mine_negatives
 from gistembed.mine.nearest import Nearest, OwnTexts, nearest_documents
 from gistembed.mine.rows import MiningTally, mined_rows
@@ -10,6 +11,8 @@ from gistembed.mine.settings import MiningSettings, Sampling, TooFew
 __all__ = [
     "Documents",
     "MinedNegatives",
+    "MiningJob",
+    "MiningPlan",
     "MiningSettings",
     "MiningTally",
     "Nearest",
@@ -22,5 +25,7 @@ __all__ = [
     "mine_negatives",
     "mined_rows",
     "nearest_documents",
+    "plan_mining",
     "read_corpus",
+    "run_mining",
 ]

@@ -71,6 +71,8 @@ def _as_pairs(table: Table, column: str, pairs: Pairs) -> Pairs:
             ids += [pairs.texts.add(text) for text in texts]
             places += [place] * len(texts)
             rows_read += 1
+    if not rows_read:
+        raise UserError(f"{table.name}: there are no rows.")
     columns = Columns(column, (column,), (), tuple(name for name in table.names if name != column))
     return _documents(table, columns, pairs, np.array(ids, np.int64), np.array(places, np.int64), rows_read)
 

@@ -81,7 +81,7 @@ def mined_rows(
         The rows.
 
     Raises:
-        UserError: If none is left.
+        UserError: If no row got a negative.
     """
     known = pairs.known_positives()
     for _, row in rows:
@@ -103,10 +103,11 @@ def mined_rows(
         tally.positives.add(positives)
         tally.mined.add(new)
         yield row._replace(positives=positives, negatives=(*kept, *new))
-    if not tally.rows:
+    if not tally.mined.count:
+        got = "a negative" if settings.too_few == "keep" else f"{settings.num_negatives} negatives"
         raise UserError(
-            f"{pairs.source}: no row got {settings.num_negatives} negatives. Take fewer with "
-            "--num-negatives, loosen the margins, or leave out --too-few drop."
+            f"{pairs.source}: no row got {got}. Take fewer with --num-negatives, loosen the margins, or give "
+            "more documents with --corpus."
         )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from gistembed.errors import UserError
 
@@ -79,12 +79,6 @@ class MiningSettings:
                 f"--range-max {self.range_max}: leaves no room for {self.num_negatives} negatives after the "
                 f"{self.range_min} that are skipped; choose at least {self.range_min + self.num_negatives}"
             )
-        for option, name, known in (
-            ("--sampling", self.sampling, get_args(Sampling)),
-            ("--too-few", self.too_few, get_args(TooFew)),
-        ):
-            if name not in known:
-                raise UserError(f"{option} {name}: unknown; choose one of {', '.join(known)}")
         if self.sampling == "random" and self.range_max is None:
             raise UserError(
                 "--sampling random: draws from the nearest documents; say from how many with --range-max"

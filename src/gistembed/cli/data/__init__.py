@@ -2,4 +2,7 @@
 
 import typer
 
+from gistembed.cli.data.mine import mine
+
 data = typer.Typer(help="Check, mend, make and convert pairs.", no_args_is_help=True, rich_markup_mode=None)
+data.command()(mine)
