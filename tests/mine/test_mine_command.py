@@ -201,6 +201,7 @@ def test_a_corpus_without_anything_new(mine, data, tmp_path):
             "--corpus-column: there is no corpus; give one with --corpus, or leave it out",
         ),
         (["--sampling", "best"], "--sampling best: unknown; choose one of top, random"),
+        (["--search", "hnsw"], "--search hnsw: unknown; choose one of torch, faiss"),
         (["--too-few", "pad"], "--too-few pad: unknown; choose one of keep, drop"),
         (["--dtype", "bfloat16"], "--dtype bfloat16: unknown; choose one of float16, float32, int8"),
         (["--backend", "onnx"], "--backend onnx: unknown; choose one of torch, openvino, openvino-int8"),

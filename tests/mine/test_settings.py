@@ -23,6 +23,10 @@ from gistembed.mine import MiningSettings
             {"sampling": "random"},
             "--sampling random: draws from the nearest documents; say from how many with --range-max",
         ),
+        (
+            {"search": "faiss"},
+            "--search faiss: finds so many of the nearest; say how many with --range-max",
+        ),
         ({"relative_margin": math.nan}, "--relative-margin nan: choose a finite number"),
         ({"max_score": math.inf}, "--max-score inf: choose a finite number"),
         ({"positive_share": 0.0}, "--positive-share 0.0: choose a share above 0, at most 1"),

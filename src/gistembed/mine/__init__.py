@@ -6,7 +6,7 @@ from gistembed.mine.job import MiningJob, MiningPlan, plan_mining, run_mining
 from gistembed.mine.mining import Documents, MinedNegatives, comparisons, mine_negatives
 from gistembed.mine.nearest import Nearest, OwnTexts, nearest_documents
 from gistembed.mine.rows import MiningTally, mined_rows
-from gistembed.mine.settings import MiningSettings, Sampling, TooFew
+from gistembed.mine.settings import MiningSettings, Sampling, Search, TooFew
 
 __all__ = [
     "Documents",
@@ -18,6 +18,7 @@ __all__ = [
     "Nearest",
     "OwnTexts",
     "Sampling",
+    "Search",
     "TooFew",
     "choose_negatives",
     "comparisons",

@@ -25,6 +25,7 @@ from gistembed.guide import (
     prepare_work,
 )
 from gistembed.mine.corpus import read_corpus
+from gistembed.mine.faiss_search import require_faiss
 from gistembed.mine.mining import Documents, comparisons, mine_negatives
 from gistembed.mine.rows import MiningTally, mined_rows
 from gistembed.mine.settings import MiningSettings
@@ -67,7 +68,7 @@ class MiningJob:
         """Refuse what can be refused before anything is read.
 
         Raises:
-            UserError: If the file can't be written, or settings don't fit the guide.
+            UserError: If the file can't be written, settings don't fit the guide, or faiss is not there.
         """
         if self.out.suffix.lower() != ".jsonl":
             raise UserError(f"{self.out}: rows are written as JSON Lines; give a name that ends with .jsonl")
@@ -77,6 +78,8 @@ class MiningJob:
             raise UserError(f"{self.out}: there is no folder {self.out.parent}; make it first")
         if not can_be_written(self.out.parent):
             raise UserError(f"{self.out}: the folder can't be written; choose another")
+        if self.settings.search == "faiss":
+            require_faiss()
         if self.corpus is not None and is_columns(self.guide.name):
             raise UserError(
                 f"--guide {self.guide.name}: has no vectors of the corpus; give a model or a file of vectors"

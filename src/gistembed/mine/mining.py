@@ -9,6 +9,7 @@ from jaxtyping import Float32, Int64, Num
 
 from gistembed.guide import GuideVectors
 from gistembed.mine.choose import choose_negatives, highest_scores
+from gistembed.mine.faiss_search import nearest_by_faiss
 from gistembed.mine.nearest import DOCUMENT_BLOCK, Nearest, OwnTexts, nearest_documents
 from gistembed.mine.settings import MiningSettings
 from gistembed.pairs import Pairs
@@ -102,6 +103,9 @@ def mine_negatives(
         device: Where similarities are computed, as torch names it; a GPU if there is one, by default.
         document_block: How many documents are read at once.
         on_progress: Called with the number of documents compared since the call before: `comparisons` in all.
+
+    Raises:
+        UserError: If faiss is wanted and not installed.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     parts = [Documents.of(pairs, vectors)] + ([] if corpus is None else [corpus])
@@ -113,15 +117,16 @@ def mine_negatives(
     found = []
     for start in range(0, len(anchors), _SLAB):
         here = anchors[start : start + _SLAB]
-        nearest = nearest_documents(
-            unit_vectors(vectors, here, "anchor"),
-            (block for part in parts for block in part.blocks(document_block)),
-            own.between(start, start + len(here)),
-            depth,
-            highest=highest[start : start + len(here)] if settings.range_max is None else None,
-            device=device,
-            on_progress=on_progress,
-        )
+        unit = unit_vectors(vectors, here, "anchor")
+        blocks = (block for part in parts for block in part.blocks(document_block))
+        never = own.between(start, start + len(here))
+        if settings.search == "faiss":
+            nearest = nearest_by_faiss(unit, blocks, never, depth, on_progress=on_progress)
+        else:
+            limits = highest[start : start + len(here)] if settings.range_max is None else None
+            nearest = nearest_documents(
+                unit, blocks, never, depth, highest=limits, device=device, on_progress=on_progress
+            )
         found.append(choose_negatives(nearest, here, highest[start : start + len(here)], settings))
     negatives = Nearest(
         np.concatenate([one.ids for one in found]), np.concatenate([one.similarities for one in found])

@@ -72,9 +72,7 @@ def nearest_documents(
 
     Source: blocked exact search, as faiss' IndexFlatIP; the order of ties, own texts and limits are ours.
     """
-    found = Nearest(
-        np.full((len(anchors), depth), -1, np.int64), np.full((len(anchors), depth), -np.inf, np.float32)
-    )
+    found = nothing_yet(len(anchors), depth)
     anchor_vectors = torch.from_numpy(anchors).to(device)
     limits = None if highest is None else torch.from_numpy(highest).to(device)
     for ids, vectors in blocks:
@@ -88,7 +86,7 @@ def nearest_documents(
             if limits is not None:
                 _pass_over(similarities, limits[rows])
             values, columns = top_columns(similarities, depth)
-            _merge(found, rows, ids[columns.cpu().numpy()], values.cpu().numpy())
+            keep_better(found, rows, ids[columns.cpu().numpy()], values.cpu().numpy())
         on_progress(len(ids))
     found.ids[found.similarities == -np.inf] = -1
     return found
@@ -126,19 +124,48 @@ def _pass_over(similarities: Float32[Tensor, "rows block"], highest: Float32[Ten
 def _leave_out(
     similarities: Float32[Tensor, "rows block"], ids: Int64[np.ndarray, " block"], own: OwnTexts
 ) -> None:
-    columns = np.minimum(np.searchsorted(ids, own.ids), len(ids) - 1)
-    here = ids[columns] == own.ids
-    rows, places = (torch.from_numpy(one[here]).to(similarities.device) for one in (own.rows, columns))
+    rows, places = (torch.from_numpy(one).to(similarities.device) for one in find_own(ids, own))
     similarities[rows, places] = -torch.inf
 
 
-def _merge(
+def find_own(
+    ids: Int64[np.ndarray, " block"], own: OwnTexts
+) -> tuple[Int64[np.ndarray, " found"], Int64[np.ndarray, " found"]]:
+    """Which anchors have own texts in a block, and at which of its places.
+
+    Args:
+        ids: Text ids of the block, sorted.
+        own: The own texts.
+    """
+    places = np.minimum(np.searchsorted(ids, own.ids), len(ids) - 1)
+    here = ids[places] == own.ids
+    return own.rows[here], places[here]
+
+
+def nothing_yet(anchors: int, depth: int) -> Nearest:
+    """What `keep_better` begins with.
+
+    Args:
+        anchors: How many anchors there are.
+        depth: How many documents each gets.
+    """
+    return Nearest(np.full((anchors, depth), -1, np.int64), np.full((anchors, depth), -np.inf, np.float32))
+
+
+def keep_better(
     found: Nearest,
     rows: slice,
     ids: Int64[np.ndarray, "rows more"],
     similarities: Float32[np.ndarray, "rows more"],
 ) -> None:
-    """Put what a block has into the place of what is worse."""
+    """Put further documents into the place of what is worse.
+
+    Args:
+        found: What there is so far; changed.
+        rows: Which anchors the documents are for.
+        ids: Text ids.
+        similarities: Cosines.
+    """
     depth = found.ids.shape[1]
     every_id = np.concatenate([found.ids[rows], ids], axis=1)
     every = np.concatenate([found.similarities[rows], similarities], axis=1)

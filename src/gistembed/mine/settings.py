@@ -8,6 +8,7 @@ from gistembed.errors import UserError
 
 Sampling = Literal["top", "random"]
 TooFew = Literal["keep", "drop"]
+Search = Literal["torch", "faiss"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class MiningSettings:
         too_few: What becomes of a row whose anchor gets fewer than ``num_negatives``: ``keep`` or ``drop``.
         replace: Whether a row loses the negatives that it has; otherwise they stay, and what is mined is
             added.
+        search: What finds the nearest documents: ``torch``, or ``faiss`` for those who have it, which needs
+            a ``range_max`` and leaves open which of equally similar documents comes first.
 
     Raises:
         UserError: If a setting is out of its range, or settings contradict each other.
@@ -65,6 +68,7 @@ class MiningSettings:
     seed: int = 42
     too_few: TooFew = "keep"
     replace: bool = False
+    search: Search = "torch"
 
     def __post_init__(self) -> None:
         """Refuse what could only be a mistake."""
@@ -83,6 +87,8 @@ class MiningSettings:
             raise UserError(
                 "--sampling random: draws from the nearest documents; say from how many with --range-max"
             )
+        if self.search == "faiss" and self.range_max is None:
+            raise UserError("--search faiss: finds so many of the nearest; say how many with --range-max")
         self._check_scores()
 
     def _check_scores(self) -> None:

@@ -61,6 +61,9 @@ def mine(
     replace: Annotated[
         bool, typer.Option("--replace", help="Drop the negatives that rows have; else mined ones are added.")
     ] = False,
+    search: Annotated[
+        str, typer.Option(help="What finds the nearest: torch, or faiss with --range-max.")
+    ] = "torch",
     max_length: Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")] = None,
     dimensions: Annotated[int | None, typer.Option(help="First numbers of a vector to keep (all).")] = None,
     dtype: Annotated[str, typer.Option(help="How vectors are kept: float16, float32 or int8.")] = "float16",
@@ -86,7 +89,7 @@ def mine(
     from gistembed.console import Console
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings
-    from gistembed.mine import MiningJob, MiningSettings, Sampling, TooFew, plan_mining, run_mining
+    from gistembed.mine import MiningJob, MiningSettings, Sampling, Search, TooFew, plan_mining, run_mining
     from gistembed.pairs import parse_columns
     from gistembed.terms import Backend, VectorDtype
 
@@ -110,6 +113,7 @@ def mine(
         seed=seed,
         too_few=chosen("--too-few", too_few, get_args(TooFew)),
         replace=replace,
+        search=chosen("--search", search, get_args(Search)),
     )
     job = MiningJob(
         data,
