@@ -84,6 +84,7 @@ def main() -> None:
                 {
                     "what": who,
                     "pairs": size,
+                    "runs": len(own),
                     "seconds": f"{statistics.median(seconds):.4g}",
                     "fastest": f"{min(seconds):.4g}",
                     "slowest": f"{max(seconds):.4g}",

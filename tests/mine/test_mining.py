@@ -15,6 +15,7 @@ from gistembed.mine import (
     Nearest,
     OwnTexts,
     choose_negatives,
+    comparisons,
     highest_scores,
     mine_negatives,
     nearest_documents,
@@ -80,6 +81,21 @@ def test_mining_is_what_its_definition_says(rows, wanted, seed, kinds, block, mo
     )
     expected = mine_by_definition(pairs, lambda a, b: float(vectors[a] @ vectors[b]), wanted, corpus.tolist())
     assert as_dict(mined) == expected
+
+
+def test_anchors_that_do_not_fit_at_once(monkeypatch):
+    """Three at a time, or two, because more of their documents would be too many to hold."""
+    pairs = pairs_of([(f"q{i}", f"d{i}", []) for i in range(10)])
+    vectors = vectors_of(exact_vectors(np.random.default_rng(1), 20, 12))
+    wanted = MiningSettings(num_negatives=4, absolute_margin=0.125)
+    expected = as_dict(mine_negatives(pairs, vectors, wanted, device="cpu"))
+    monkeypatch.setattr("gistembed.mine.mining._SLAB", 3)
+    for kept, slabs in ((100, 4), (8, 5)):
+        monkeypatch.setattr("gistembed.mine.mining._KEPT", kept)
+        done = []
+        mined = mine_negatives(pairs, vectors, wanted, device="cpu", on_progress=done.append)
+        assert as_dict(mined) == expected
+        assert sum(done) == comparisons(10, 10, wanted) == 10 * slabs
 
 
 @pytest.mark.parametrize(("anchor_block", "document_block"), [(1, 25), (7, 1), (7, 9), (40, 60)])

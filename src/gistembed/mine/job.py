@@ -152,7 +152,7 @@ def run_mining(job: MiningJob, console: Console) -> MiningTally:
     more = None if corpus is None else Documents.of(corpus, _vectors(job, corpus, console))
     anchors, documents = len(np.unique(pairs.anchors)), _documents(pairs, corpus)
     console.say(f"{anchors:,} anchors, {documents:,} documents that may be negatives")
-    with console.stage("mine hard negatives", comparisons(anchors, documents)) as progress:
+    with console.stage("mine hard negatives", comparisons(anchors, documents, job.settings)) as progress:
         mined = mine_negatives(pairs, vectors, job.settings, corpus=more, on_progress=progress)
     tally = MiningTally()
     rows = read_rows(job.data, columns=job.columns)

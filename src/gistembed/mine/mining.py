@@ -15,8 +15,10 @@ from gistembed.mine.settings import MiningSettings
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
 
-# So many anchors are held at once with their vectors; the documents are read anew for each such slab.
+# So many anchors are held at once with their vectors, and so many of their nearest documents; the documents
+# are read anew for each such slab of anchors.
 _SLAB = 65_536
+_KEPT = 1 << 24
 _SCORED_AT_ONCE = 16_384
 
 
@@ -115,8 +117,9 @@ def mine_negatives(
     highest = highest_scores(_least_positives(pairs, scored, scores), settings)
     depth = min(settings.depth, sum(len(part.ids) for part in parts))
     found = []
-    for start in range(0, len(anchors), _SLAB):
-        here = anchors[start : start + _SLAB]
+    slab = _slab(depth)
+    for start in range(0, len(anchors), slab):
+        here = anchors[start : start + slab]
         unit = unit_vectors(vectors, here, "anchor")
         blocks = (block for part in parts for block in part.blocks(document_block))
         never = own.between(start, start + len(here))
@@ -134,9 +137,19 @@ def mine_negatives(
     return MinedNegatives(anchors, negatives, scored, scores, len(pairs.texts))
 
 
-def comparisons(anchors: int, documents: int) -> int:
-    """How many documents `mine_negatives` reports in all: each as often as there are slabs of anchors."""
-    return documents * -(-anchors // _SLAB)
+def comparisons(anchors: int, documents: int, settings: MiningSettings) -> int:
+    """How many documents `mine_negatives` reports in all: each as often as there are slabs of anchors.
+
+    Args:
+        anchors: Distinct anchors.
+        documents: Distinct documents.
+        settings: What is mined.
+    """
+    return documents * -(-anchors // _slab(min(settings.depth, documents)))
+
+
+def _slab(depth: int) -> int:
+    return min(_SLAB, max(1, _KEPT // depth))
 
 
 def unit_vectors(
