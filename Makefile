@@ -24,6 +24,7 @@ benchmark: $(VENV)/.installed-test  ## The loss, and one training step, against 
 	$(BIN)/python -m benchmarks.symmetry
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.guide
+	$(BIN)/python -m benchmarks.mining
 	$(BIN)/python -m benchmarks.guide_precision
 	$(BIN)/python -m benchmarks.guide_quality
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from gistembed.cli.choices import chosen
+
 if TYPE_CHECKING:
     from gistembed.guide import GuideStore
 
@@ -76,7 +78,7 @@ def encode(
         max_length=max_length,
         dimensions=dimensions,
         requests_per_minute=requests_per_minute,
-        backend=_chosen("--backend", backend, get_args(Backend)),
+        backend=chosen("--backend", backend, get_args(Backend)),
     )
     if is_endpoint(model) and (workers is not None or on_ray):
         option = "--ray" if on_ray else "--workers"
@@ -84,7 +86,7 @@ def encode(
             f"{option}: an endpoint is asked by one process, several requests at a time; leave it out"
         )
     work = prepare_work(
-        settings, store or default_store(), pairs, dtype=_chosen("--dtype", dtype, get_args(VectorDtype))
+        settings, store or default_store(), pairs, dtype=chosen("--dtype", dtype, get_args(VectorDtype))
     )
     texts, missing, folder = work.plan.distinct, len(work.missing), work.store.folder
     if (estimate := work.estimate(price)) is not None:
@@ -185,14 +187,6 @@ def export(
     with console.stage("export", len(stores[0]), passing=True) as progress:
         vectors = write(stores[0], out, progress)
     _tell({"file": str(out), "vectors": vectors}, f"{vectors:,} vectors in {out}", as_json)
-
-
-def _chosen(option: str, name: str, known: tuple[str, ...]) -> Any:  # noqa: ANN401 — one of the known
-    from gistembed.errors import UserError
-
-    if name not in known:
-        raise UserError(f"{option} {name}: unknown; choose one of {', '.join(known)}")
-    return name
 
 
 def _stores(root: Path | None, only: str | None) -> "list[GuideStore]":

@@ -4,7 +4,8 @@ import typer
 
 from gistembed.cli.data.convert import convert
 from gistembed.cli.data.doctor import doctor
+from gistembed.cli.data.mine import mine
 
 data = typer.Typer(help="Check, mend, make and convert pairs.", no_args_is_help=True, rich_markup_mode=None)
-for command in (doctor, convert):
+for command in (doctor, convert, mine):
     data.command()(command)

@@ -1,0 +1,172 @@
+"""``gistembed data mine``: add the hard negatives that a guide finds."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from gistembed.cli.choices import chosen
+
+if TYPE_CHECKING:
+    from gistembed.mine import MiningSettings, MiningTally
+
+# NV-Retriever's best; without any, what is closest to an anchor is often a positive that nobody marked.
+_DEFAULT_MARGIN = 0.05
+
+
+def mine(
+    data: Annotated[str, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")],
+    out: Annotated[Path, typer.Argument(help="File to write, .jsonl; must not be there yet.")],
+    guide: Annotated[
+        str, typer.Option(help="What scores: model folder, hub name, URL#MODEL of an endpoint, or vectors.")
+    ],
+    columns: Annotated[
+        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
+    ] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="Further documents: a table of texts, or other pairs.")
+    ] = None,
+    corpus_column: Annotated[
+        str | None, typer.Option(help="Column of the corpus that holds its texts, if it has several.")
+    ] = None,
+    num_negatives: Annotated[int, typer.Option(help="How many to mine for each anchor.")] = 3,
+    range_min: Annotated[int, typer.Option(help="How many of the hardest to skip.")] = 0,
+    range_max: Annotated[
+        int | None, typer.Option(help="How many of the nearest documents to look at (all).")
+    ] = None,
+    absolute_margin: Annotated[
+        float | None, typer.Option(help="Least distance in cosine below the positive.")
+    ] = None,
+    relative_margin: Annotated[
+        float | None,
+        typer.Option(help="The same as a share of the positive's cosine (0.05, if no margin is set)."),
+    ] = None,
+    positive_share: Annotated[
+        float | None, typer.Option(help="Highest share of the positive's cosine.")
+    ] = None,
+    no_margin: Annotated[
+        bool, typer.Option("--no-margin", help="Take negatives however close they are.")
+    ] = False,
+    max_score: Annotated[float | None, typer.Option(help="Highest cosine of a negative.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Lowest cosine of a negative.")] = None,
+    sampling: Annotated[
+        str, typer.Option(help="top: the hardest; random: any of those up to --range-max.")
+    ] = "top",
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 42,
+    too_few: Annotated[
+        str, typer.Option(help="Rows that get fewer than --num-negatives: keep or drop.")
+    ] = "keep",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop the negatives that rows have; else mined ones are added.")
+    ] = False,
+    search: Annotated[
+        str, typer.Option(help="What finds the nearest: torch, or faiss with --range-max.")
+    ] = "torch",
+    max_length: Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")] = None,
+    dimensions: Annotated[int | None, typer.Option(help="First numbers of a vector to keep (all).")] = None,
+    dtype: Annotated[str, typer.Option(help="How vectors are kept: float16, float32 or int8.")] = "float16",
+    backend: Annotated[
+        str, typer.Option(help="What runs the guide: torch, openvino or openvino-int8 (CPU).")
+    ] = "torch",
+    requests_per_minute: Annotated[
+        float | None, typer.Option(help="How many requests an endpoint gets in a minute (no limit).")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be encoded and compared.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Add to each row of DATA documents that the guide finds close to its anchor, and write the rows to OUT.
+
+    Documents are all positives and negatives of DATA, and those of the corpus. A row never gets its anchor's
+    own text or one of the anchor's known positives; how much further away than the least similar of these a
+    document must be is what the margins say. Vectors are kept in the store, where training finds them again.
+    """
+    from gistembed.console import Console
+    from gistembed.errors import UserError
+    from gistembed.guide import GuideSettings
+    from gistembed.mine import MiningJob, MiningSettings, Sampling, Search, TooFew, plan_mining, run_mining
+    from gistembed.pairs import parse_columns
+    from gistembed.terms import Backend, VectorDtype
+
+    margins = (absolute_margin, relative_margin, positive_share)
+    if no_margin and any(margin is not None for margin in margins):
+        raise UserError("--no-margin: a margin is set too; keep one of the two")
+    if not no_margin and all(margin is None for margin in margins):
+        relative_margin = _DEFAULT_MARGIN
+    if corpus_column is not None and corpus is None:
+        raise UserError("--corpus-column: there is no corpus; give one with --corpus, or leave it out")
+    settings = MiningSettings(
+        num_negatives=num_negatives,
+        range_min=range_min,
+        range_max=range_max,
+        absolute_margin=absolute_margin,
+        relative_margin=relative_margin,
+        positive_share=positive_share,
+        max_score=max_score,
+        min_score=min_score,
+        sampling=chosen("--sampling", sampling, get_args(Sampling)),
+        seed=seed,
+        too_few=chosen("--too-few", too_few, get_args(TooFew)),
+        replace=replace,
+        search=chosen("--search", search, get_args(Search)),
+    )
+    job = MiningJob(
+        data,
+        out,
+        GuideSettings(
+            guide,
+            max_length=max_length,
+            dimensions=dimensions,
+            requests_per_minute=requests_per_minute,
+            backend=chosen("--backend", backend, get_args(Backend)),
+        ),
+        settings,
+        columns=parse_columns(columns) if columns is not None else None,
+        corpus=corpus,
+        corpus_column=corpus_column,
+        store=store,
+        dtype=chosen("--dtype", dtype, get_args(VectorDtype)),
+    )
+    if dry_run:
+        plan = plan_mining(job)
+        line = (
+            f"{plan.anchors:,} anchors, {plan.documents:,} documents that may be negatives; "
+            f"{plan.missing:,} texts to be encoded; nothing was written"
+        )
+        typer.echo(json.dumps(asdict(plan)) if as_json else line)
+        return
+    tally = run_mining(job, Console(quiet=quiet or as_json))
+    typer.echo(json.dumps(_found(out, tally), ensure_ascii=False) if as_json else _line(out, tally, settings))
+
+
+def _found(out: Path, tally: "MiningTally") -> dict[str, object]:
+    return {
+        "file": str(out),
+        "rows": tally.rows,
+        "negatives": tally.mined.count,
+        "with_fewer": tally.with_fewer,
+        "with_none": tally.with_none,
+        "dropped": tally.dropped,
+        "own_positive": tally.own_positive,
+        "mean_positive": tally.positives.value,
+        "mean_negative": tally.mined.value,
+    }
+
+
+def _line(out: Path, tally: "MiningTally", settings: "MiningSettings") -> str:
+    parts = [f"{tally.rows:,} rows with {tally.mined.count:,} mined negatives in {out}"]
+    parts.append(f"mean cosine {tally.mined.value:.3f}, of the positives {tally.positives.value:.3f}")
+    if tally.with_fewer or tally.with_none:
+        became = "left out" if settings.too_few == "drop" else "kept"
+        parts.append(
+            f"{tally.with_fewer:,} rows got fewer than {settings.num_negatives} and {tally.with_none:,} "
+            f"got none: {became}"
+        )
+    if tally.own_positive:
+        parts.append(f"{tally.own_positive:,} rows left out whose positive is the anchor")
+    return "; ".join(parts)

@@ -1,0 +1,108 @@
+"""What becomes of the rows of a source when negatives are mined for them."""
+
+import numpy as np
+import pytest
+from tests.pairs.pairs_samples import pairs_of
+
+from gistembed.errors import UserError
+from gistembed.guide import GuideVectors
+from gistembed.mine import MiningSettings, MiningTally, mine_negatives, mined_rows
+from gistembed.pairs import Passage, Row
+
+# Cosine with "q" is the first number; "r" is an anchor that only has documents at right angles.
+VECTORS = {
+    "q": [1.0, 0.0],
+    "r": [0.0, 1.0],
+    "best": [0.8, 0.6],
+    "good": [0.6, -0.8],
+    "near": [0.28, -0.96],
+    "far": [-0.6, -0.8],
+}
+
+
+def row_of(anchor, positives, negatives=(), **more):
+    return Row(Passage(anchor), tuple(map(Passage, positives)), tuple(map(Passage, negatives)), **more)
+
+
+def mine(rows, **options):
+    """Rows after mining as [(anchor, [(positive, score)], [(negative, score)])], and the tally."""
+    rows = [row if isinstance(row, Row) else row_of(*row) for row in rows]
+    pairs = pairs_of(
+        [
+            (row.anchor.text, positive.text, [negative.text for negative in row.negatives])
+            for row in rows
+            for positive in row.positives
+        ]
+    )
+    vectors = np.array([VECTORS[pairs.texts[i]] for i in range(len(pairs.texts))], np.float32)
+    every = np.arange(len(pairs.texts))
+    settings = MiningSettings(**options)
+    mined = mine_negatives(pairs, GuideVectors(vectors, {"anchor": every, "document": every}), settings)
+    tally = MiningTally()
+    made = list(mined_rows(enumerate(rows, 1), pairs, mined, settings, tally))
+    return made, tally
+
+
+def scored(passages):
+    return [(passage.text, pytest.approx(passage.score, abs=1e-6)) for passage in passages]
+
+
+def test_negatives_are_added_behind_those_that_are_there():
+    (first, second), tally = mine([("q", ["best"], ["far"]), ("r", ["near"], ["good"])], num_negatives=1)
+    assert scored(first.positives) == [("best", 0.8)]
+    assert scored(first.negatives) == [("far", -0.6), ("good", 0.6)]
+    assert scored(second.negatives) == [("good", -0.8), ("best", 0.6)]
+    assert (tally.rows, tally.with_fewer, tally.with_none, tally.dropped) == (2, 0, 0, 0)
+    assert tally.positives.value == pytest.approx((0.8 - 0.96) / 2)
+    assert tally.mined.value == pytest.approx(0.6)
+
+
+def test_replaced_negatives_are_documents_again():
+    (first, _), _ = mine([("q", ["best"], ["far"]), ("r", ["near"], ["good"])], num_negatives=3, replace=True)
+    assert scored(first.negatives) == [("good", 0.6), ("near", 0.28), ("far", -0.6)]
+
+
+def test_the_least_similar_positive_counts_and_rows_stay_whole():
+    """Against "best" alone "good" would be a negative; "near", known in another row, never is one."""
+    rows = [("q", ["best", "near"], ["far"]), ("r", ["good"], [])]
+    (first, second), tally = mine(rows, num_negatives=2, absolute_margin=0.0)
+    assert scored(first.positives) == [("best", 0.8), ("near", 0.28)]
+    assert scored(first.negatives) == [("far", -0.6)]
+    assert scored(second.negatives) == [("far", -0.8), ("near", -0.96)]
+    assert (tally.rows, tally.with_fewer, tally.with_none, tally.dropped) == (2, 0, 1, 0)
+
+
+def test_rows_with_too_few_are_dropped_and_counted():
+    rows = [("q", ["best"]), ("r", ["near"]), ("q", ["best"]), ("r", ["good"])]
+    made, tally = mine(rows, num_negatives=2, too_few="drop")
+    assert [row.anchor.text for row in made] == ["q", "q"]
+    assert (tally.rows, tally.with_fewer, tally.with_none, tally.dropped) == (2, 2, 0, 2)
+    assert (tally.positives.count, tally.mined.count) == (2, 4)
+
+
+def test_what_reading_leaves_out_is_left_out():
+    """The anchor as its own positive or negative, and a negative that is a known positive."""
+    rows = [("q", ["q"]), ("q", ["best", "q"], ["q", "good", "best", "far"]), ("q", ["good"])]
+    made, tally = mine([*rows, ("r", ["near"])], num_negatives=1)
+    assert tally.own_positive == 1
+    assert scored(made[0].positives) == [("best", 0.8)]
+    assert scored(made[0].negatives) == [("far", -0.6), ("near", 0.28)]
+
+
+def test_everything_else_of_a_row_stays():
+    row = row_of("q", ["best"], ["far"], task="t", weight=0.5, extra={"note": 1})
+    trusted = row._replace(negatives=(Passage("far", id="7", trusted=True, score=9.0),))
+    (made, _), _ = mine([trusted, ("r", ["good"])], num_negatives=1)
+    assert made._replace(positives=(), negatives=()) == row._replace(positives=(), negatives=())
+    assert made.negatives[0]._replace(score=None) == Passage("far", id="7", trusted=True)
+    assert made.negatives[0].score == pytest.approx(-0.6)
+
+
+@pytest.mark.parametrize(("too_few", "got"), [("keep", "a negative"), ("drop", "2 negatives")])
+def test_nothing_found_is_an_error(too_few, got):
+    with pytest.raises(UserError) as error:
+        mine([("q", ["best"]), ("r", ["good"])], num_negatives=2, too_few=too_few, max_score=-0.99)
+    assert str(error.value) == (
+        f"test: no row got {got}. Take fewer with --num-negatives, loosen the margins, or give more "
+        "documents with --corpus."
+    )
