@@ -2,4 +2,9 @@
 
 import typer
 
+from gistembed.cli.data.medi import medi
+from gistembed.cli.data.mtebcls import mtebcls
+
 data = typer.Typer(help="Check, mend, make and convert pairs.", no_args_is_help=True, rich_markup_mode=None)
+data.command()(medi)
+data.command()(mtebcls)
