@@ -14,6 +14,7 @@ _BYTES_AT_ONCE = 1 << 20
 _LONGEST_ITEM = 1 << 24
 # In JSON that is only cut off, an error stands no further from the end than a literal or an escape is long.
 _LONGEST_TOKEN = 16
+_LONGEST_JOINT = 2
 _ADVICE = "The file is damaged or was cut off; get it anew."
 _DECODE = json.JSONDecoder().raw_decode
 _WHITE_SPACE = re.compile(r"[ \t\n\r]*")
@@ -116,12 +117,14 @@ class _Window:
             except RecursionError:
                 raise UserError(f"{self.where}: nested too deeply. {_ADVICE}") from None
             except ValueError as error:
-                problem = one_line(str(error).partition(";")[0])
+                problem = one_line(str(error).partition(":")[0])
                 raise UserError(f"{self.where}: not readable ({problem}). {_ADVICE}") from None
             else:
-                # A number may go on in what hasn't been read yet.
-                if end < len(self._text) or not self._more():
-                    self.at = end
+                length = end - self.at
+                # A number may go on in what hasn't been read yet, past a "." or an "e+" that is read already.
+                open_end = isinstance(value, int | float) and len(self._text) - end <= _LONGEST_JOINT
+                if not open_end or not self._more():
+                    self.at += length
                     return value
 
     def _more(self) -> bool:

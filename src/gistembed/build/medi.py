@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gistembed.build.cells import string_problem, text_problem
-from gistembed.build.json_array import array_items
+from gistembed.build.json_array import Readable, array_items
 from gistembed.errors import UserError
 from gistembed.pairs import Passage, Problem, Row
 from gistembed.pairs.table import Absent
@@ -80,7 +80,7 @@ class _RecordError(Exception):
 class _Counted:
     """A file that says how much of it is read."""
 
-    def __init__(self, file: IO[bytes], on_bytes: Callable[[int], None]) -> None:
+    def __init__(self, file: Readable, on_bytes: Callable[[int], None]) -> None:
         self._file, self._on_bytes = file, on_bytes
 
     def read(self, size: int, /) -> bytes:
