@@ -1,4 +1,4 @@
-"""Draws against loops over the full matrix: the same rows for the same random numbers, in the right proportion."""
+"""Draws against loops over the full matrix: the same rows for the same numbers, in the right proportion."""
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_of_many_equally_similar_rows_the_earlier_are_taken():
 
 
 def test_nearly_equal_rows_are_ranked_by_what_float32_products_can_t_tell():
-    """Similarities 1e-8 apart: a float32 product ties or swaps them, and the best of them is the one to draw."""
+    """Similarities 1e-8 apart: float32 products tie or swap them, and the best of them is the one to draw."""
     generator = np.random.default_rng(0)
     base = generator.standard_normal(384)
     vectors = np.stack([base + 1e-6 * generator.standard_normal(384) for _ in range(50)] + [-base, base * -2])
@@ -135,7 +135,7 @@ def test_progress_counts_every_row():
 
 
 def test_one_class_has_no_negatives():
-    with pytest.raises(ValueError, match="^a negative is of another class, but there are fewer than two$"):
+    with pytest.raises(ValueError, match=r"^a negative is of another class, but there are fewer than two$"):
         draw_triplets(np.eye(3, dtype=np.float32), np.zeros(3, int))
 
 
@@ -144,5 +144,5 @@ def test_a_vector_without_a_direction_is_named(value):
     vectors, labels = labelled(2, 10, 2, 4)
     labels[4:7] = 0
     vectors[5] = value
-    with pytest.raises(ValueError, match="^the vector of row 5 is zero or not finite$"):
+    with pytest.raises(ValueError, match=r"^the vector of row 5 is zero or not finite$"):
         draw_triplets(vectors, labels)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gistembed.build import array_items
-from gistembed.build import json_array
+from gistembed.build import array_items, json_array
 from gistembed.errors import UserError
 
 ADVICE = "The file is damaged or was cut off; get it anew."
@@ -24,7 +23,8 @@ VALUES = st.recursive(
 class Trickle:
     """A file that gives few bytes at a time, as a stream may."""
 
-    def __init__(self, content, size):
+    def __init__(self, content, size) -> None:
+        """Hold some bytes, and give so many at a time."""
         self.file, self.size = io.BytesIO(content), size
 
     def read(self, size, /):
@@ -81,8 +81,8 @@ GOOD = '[{"a": "é"}, {"a": 2}'
         (GOOD + ", " + "[" * 100_000, f"data.json: record 3: nested too deeply. {ADVICE}"),
         (
             GOOD + ", " + "1" * 5000 + "]",
-            "data.json: record 3: not readable (Exceeds the limit (4300 digits) for integer string conversion). "
-            + ADVICE,
+            "data.json: record 3: not readable "
+            "(Exceeds the limit (4300 digits) for integer string conversion). " + ADVICE,
         ),
     ],
 )
@@ -104,7 +104,7 @@ def test_what_is_not_utf_8_is_named_with_its_record(size):
 
 
 def test_good_items_come_before_the_broken_one():
-    stream = array_items(io.BytesIO(b'[1, {"a": 2}, tru'), "data.json")
+    stream = array_items(io.BytesIO(b'[1, {"a": 2}, t'), "data.json")
     assert [next(stream), next(stream)] == [(1, 1), (2, {"a": 2})]
     with pytest.raises(
         UserError, match=r"^data\.json: item 3: not valid JSON at its character 1 \(Expecting value\)"

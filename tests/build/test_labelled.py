@@ -131,20 +131,20 @@ def test_a_cell_that_is_refused_is_named(tmp_path, line, problem):
         (
             ("a", "label"),
             ROWS,
-            "no column is known as the text. The columns are 'a', 'label'; name one 'text', or say which to use "
-            "with --columns text=NAME,label=NAME.",
+            "no column is known as the text. The columns are 'a', 'label'; name one 'text', or say which to "
+            "use with --columns text=NAME,label=NAME.",
         ),
         (
             ("text", "label"),
             [("a", 1), ("b", 1)],
-            "every row is of the class '1'. A negative is of another class; give the rows of all classes in one "
-            "source.",
+            "every row is of the class '1'. A negative is of another class; give the rows of all classes in "
+            "one source.",
         ),
         (
             ("text", "label"),
             [("a", 1), ("b", 2)],
-            "no two rows share a class in column 'label'. A positive is of the same class; say which column holds "
-            "the classes with --columns text=NAME,label=NAME.",
+            "no two rows share a class in column 'label'. A positive is of the same class; say which column "
+            "holds the classes with --columns text=NAME,label=NAME.",
         ),
     ],
 )

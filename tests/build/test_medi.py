@@ -18,7 +18,7 @@ RECORDS = [
         "task_name": "gooaq_pairs",
     },
     {
-        "query": ["", "ein Löffel"],
+        "query": ["", "Löffel"],
         "pos": ["", "a spoon"],
         "neg": ["", "a fork"],
         "task_name": 301,
@@ -31,7 +31,7 @@ ROWS = [
         (Passage("the sea is salty", instruction="Represent the answer: "),),
         task="gooaq_pairs",
     ),
-    Row(Passage("ein Löffel"), (Passage("a spoon"),), (Passage("a fork"),), task="301"),
+    Row(Passage("Löffel"), (Passage("a spoon"),), (Passage("a fork"),), task="301"),
 ]
 FORM = 'A record is {"query": [INSTRUCTION, TEXT], "pos": …, "neg": …, "task_name": NAME}.'
 
@@ -191,7 +191,8 @@ def damaged(path, how):
         ),
         (
             "stream",
-            "not a sound zip archive (Error -3 while decompressing data: invalid block type). Get the file anew.",
+            "not a sound zip archive (Error -3 while decompressing data: invalid block type). "
+            "Get the file anew.",
         ),
         ("encrypted", "is encrypted. Unpack it and give the .json file."),
         ("method", "not a sound zip archive (That compression method is not supported). Get the file anew."),
