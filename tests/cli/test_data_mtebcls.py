@@ -169,6 +169,17 @@ def test_what_is_refused_before_any_work(build, tmp_path, arguments, problem):
     assert names["there"].read_text() == "kept"
 
 
+def test_where_every_triplet_would_meet_its_own_text(build, tmp_path):
+    data = write_csv(tmp_path / "bank.csv", [("a", 1), ("a", 1), ("b", 2)])
+    code, said, err = build(data, "--out", tmp_path / "out.jsonl", "--quiet")
+    assert (code, said) == (2, "")
+    assert err == (
+        "gistembed: bank: 0 triplets from 3 texts of 2 classes; left out: 1 alone in their class, 2 that "
+        "would meet their own text. No triplet is left; give texts that differ within a class.\n"
+    )
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_a_text_without_a_vector_is_named_and_nothing_is_written(build, tmp_path, monkeypatch):
     from gistembed.models import EmbeddingModel
 

@@ -53,6 +53,7 @@ def mtebcls(
         texts_to_encode,
     )
     from gistembed.console import Console
+    from gistembed.errors import UserError
     from gistembed.guide import GuideSettings, default_store, do_work, prepare_work
     from gistembed.pairs import write_rows
 
@@ -70,6 +71,10 @@ def mtebcls(
     for one in labelled:
         with console.stage(f"draw, {one.task}", len(one)) as progress:
             found.append(class_triplets(one, vectors, settings, progress))
+    if not any(map(len, found)):
+        raise UserError(
+            f"{_line(found, out).splitlines()[0]}. No triplet is left; give texts that differ within a class."
+        )
     count = write_rows((row for one in found for row in one.rows()), out)
     result = {"file": str(out), "rows": count, "guide": model, "tasks": [_described(one) for one in found]}
     typer.echo(json.dumps(result, ensure_ascii=False) if as_json else _line(found, out))
