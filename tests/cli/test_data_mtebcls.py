@@ -56,8 +56,8 @@ def test_the_rows_are_those_that_the_guide_s_vectors_give(build, tmp_path, stati
     ]
     assert read(out) == expected
     assert said == (
-        f"stdlib: {len(expected)} triplets from 120 texts of 5 classes; left out: 0 alone in their class, "
-        f"{120 - len(expected)} that would meet their own text\n{len(expected)} triplets in {out}\n"
+        f"stdlib: {len(expected)} triplets from 120 texts of 5 classes; left out: "
+        f"0 malformed, 0 alone in their class, {120 - len(expected)} that would meet their own text\n{len(expected)} triplets in {out}\n"
     )
 
 
@@ -80,6 +80,7 @@ def test_several_sources_are_tasks_of_their_own(build, tmp_path, static_folder):
                 "texts": 5,
                 "classes": 3,
                 "rows": 4,
+                "malformed": [],
                 "alone_in_class": 1,
                 "same_text": 0,
             },
@@ -89,6 +90,7 @@ def test_several_sources_are_tasks_of_their_own(build, tmp_path, static_folder):
                 "texts": 4,
                 "classes": 2,
                 "rows": 1,
+                "malformed": [],
                 "alone_in_class": 1,
                 "same_text": 2,
             },
@@ -169,13 +171,28 @@ def test_what_is_refused_before_any_work(build, tmp_path, arguments, problem):
     assert names["there"].read_text() == "kept"
 
 
+def test_rows_without_a_text_can_be_passed_over_and_each_is_named(build, tmp_path):
+    data, out = write_csv(tmp_path / "bank.csv", [*ROWS[:2], ("", "card"), *ROWS[2:]]), tmp_path / "out.jsonl"
+    problem = f"{data}:4: column 'text' is empty. Every row needs a text and its class; drop or fill the row."
+    assert build(data, "--out", out, "--quiet") == (2, "", f"gistembed: {problem}\n")
+    assert not out.exists()
+    code, said, err = build(data, "--out", out, "--skip-malformed")
+    assert (code, f"warning: {problem}\n" in err) == (0, True)
+    assert "from 4 texts of 2 classes; left out: 1 malformed, 0 alone" in said
+    assert [row["anchor"] for row in read(out)] == [text for text, _ in ROWS]
+    out.unlink()
+    code, said, err = build(data, "--out", out, "--skip-malformed", "--json")
+    assert (code, err, json.loads(said)["tasks"][0]["malformed"]) == (0, "", [problem])
+
+
 def test_where_every_triplet_would_meet_its_own_text(build, tmp_path):
     data = write_csv(tmp_path / "bank.csv", [("a", 1), ("a", 1), ("b", 2)])
     code, said, err = build(data, "--out", tmp_path / "out.jsonl", "--quiet")
     assert (code, said) == (2, "")
     assert err == (
-        "gistembed: bank: 0 triplets from 3 texts of 2 classes; left out: 1 alone in their class, 2 that "
-        "would meet their own text. No triplet is left; give texts that differ within a class.\n"
+        "gistembed: bank: 0 triplets from 3 texts of 2 classes; left out: 0 malformed, 1 alone in their "
+        "class, 2 that would meet their own text. No triplet is left; give texts that differ "
+        "within a class.\n"
     )
     assert not (tmp_path / "out.jsonl").exists()
 

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 
 from gistembed.build.cells import text_problem
 from gistembed.errors import UserError
-from gistembed.pairs import Texts
+from gistembed.pairs import Problem, Texts
 from gistembed.pairs.columns import only_column, plain_name, require_column
 from gistembed.pairs.sources import open_table
 from gistembed.pairs.table import Absent, Table
@@ -53,6 +53,7 @@ class LabelledTexts:
         classes: The classes by their number, as the source writes them.
         places: Line or row of the source, from 1.
         place_word: Whether places are lines or rows.
+        malformed: What is wrong with the rows that were passed over.
     """
 
     source: str
@@ -63,6 +64,7 @@ class LabelledTexts:
     classes: tuple[str, ...]
     places: Int64[np.ndarray, " rows"]
     place_word: PlaceWord
+    malformed: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -72,6 +74,10 @@ class LabelledTexts:
         """Where a row came from: ``banking.csv:118`` or ``banking.parquet: row 118``."""
         return located(self.source, self.place_word, int(self.places[row]))
 
+    def problems(self) -> list[str]:
+        """What is wrong with the rows that were passed over, each with its place."""
+        return [f"{located(self.source, self.place_word, one.place)}: {one.text}" for one in self.malformed]
+
 
 def read_labelled(
     source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
@@ -79,6 +85,7 @@ def read_labelled(
     task: str,
     columns: Mapping[str, str] | None = None,
     texts: Texts | None = None,
+    skip_malformed: bool = False,
 ) -> LabelledTexts:
     """Read the labelled texts of a file, a folder or a data set; texts stay as they are.
 
@@ -87,15 +94,23 @@ def read_labelled(
         task: What the task is called.
         columns: The columns ``text`` and ``label``, if their names don't tell.
         texts: The table to number the texts in; None makes a new one.
+        skip_malformed: Whether to pass over rows without a usable text or class; otherwise the first of them
+            ends the reading.
 
     Raises:
         UserError: If anything in the source isn't as it should be, or no triplet could be drawn from it; the
             message names the place.
     """
-    return labelled_of(open_table(source), task, columns, Texts() if texts is None else texts)
+    return labelled_of(open_table(source), task, columns, Texts() if texts is None else texts, skip_malformed)
 
 
-def labelled_of(table: Table, task: str, columns: Mapping[str, str] | None, texts: Texts) -> LabelledTexts:
+def labelled_of(
+    table: Table,
+    task: str,
+    columns: Mapping[str, str] | None,
+    texts: Texts,
+    skip_malformed: bool,
+) -> LabelledTexts:
     """The labelled texts of a table; see `read_labelled`.
 
     Args:
@@ -103,6 +118,7 @@ def labelled_of(table: Table, task: str, columns: Mapping[str, str] | None, text
         task: What the task is called.
         columns: The columns ``text`` and ``label``, if their names don't tell.
         texts: The table to number the texts in.
+        skip_malformed: Whether to pass over rows without a usable text or class.
 
     Raises:
         UserError: As for `read_labelled`.
@@ -110,18 +126,23 @@ def labelled_of(table: Table, task: str, columns: Mapping[str, str] | None, text
     text_column, label_column = _columns(table, columns)
     classes: dict[str, int] = {}
     ids, labels, places = array("q"), array("q"), array("q")
+    malformed: list[Problem] = []
     with closing(table.rows([text_column, label_column])) as rows:
         for place, (text, label) in rows:
-            if (problem := text_problem(text)) is not None:
-                raise UserError(f"{table.place(place)}: column {quoted(text_column)} {problem}. {_ADVICE}")
             name = _class_name(label)
-            if name is None:
-                problem = _label_problem(label)
-                raise UserError(f"{table.place(place)}: column {quoted(label_column)} {problem}")
-            assert isinstance(text, str)
-            ids.append(texts.add(text))
-            labels.append(classes.setdefault(name, len(classes)))
-            places.append(place)
+            if (fault := text_problem(text)) is not None:
+                problem = f"column {quoted(text_column)} {fault}. {_ADVICE}"
+            elif name is None:
+                problem = f"column {quoted(label_column)} {_label_problem(label)}"
+            else:
+                assert isinstance(text, str)
+                ids.append(texts.add(text))
+                labels.append(classes.setdefault(name, len(classes)))
+                places.append(place)
+                continue
+            if not skip_malformed:
+                raise UserError(f"{table.place(place)}: {problem}")
+            malformed.append(Problem(place, problem))
     read = LabelledTexts(
         source=table.name,
         task=task,
@@ -131,6 +152,7 @@ def labelled_of(table: Table, task: str, columns: Mapping[str, str] | None, text
         classes=tuple(classes),
         places=np.array(places, np.int64),
         place_word=table.place_word,
+        malformed=tuple(malformed),
     )
     _refuse_hopeless(read, label_column)
     return read

@@ -27,13 +27,20 @@ def is_mteb(source: str) -> bool:
     return source.startswith(PREFIX)
 
 
-def read_mteb(source: str, *, task: str | None = None, texts: Texts | None = None) -> LabelledTexts:
+def read_mteb(
+    source: str,
+    *,
+    task: str | None = None,
+    texts: Texts | None = None,
+    skip_malformed: bool = False,
+) -> LabelledTexts:
     """Load the English training texts of a task, at the revision that the task names.
 
     Args:
         source: ``mteb:`` and the task's name.
         task: What to call it; its name in MTEB by default.
         texts: The table to number the texts in; None makes a new one.
+        skip_malformed: See `read_labelled`.
 
     Raises:
         UserError: If mteb isn't installed, or there is no such task, or its data can't be had or isn't text.
@@ -57,6 +64,7 @@ def read_mteb(source: str, *, task: str | None = None, texts: Texts | None = Non
         found.metadata.name if task is None else task,
         columns,
         Texts() if texts is None else texts,
+        skip_malformed,
     )
 
 

@@ -37,6 +37,9 @@ def mtebcls(
     temperature: Annotated[
         float, typer.Option(help="The lower, the likelier the most similar is the positive.")
     ] = 0.05,
+    skip_malformed: Annotated[
+        bool, typer.Option("--skip-malformed", help="Leave out rows without a text or class, and name each.")
+    ] = False,
     store: Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -61,7 +64,9 @@ def mtebcls(
     check_target(out)
     settings = DrawSettings(seed, topk, temperature)
     roles = parse_label_columns(columns) if columns is not None else None
-    labelled = _read(sources, tasks or [], roles)
+    labelled = _read(sources, tasks or [], roles, skip_malformed)
+    for problem in (problem for one in labelled for problem in one.problems()):
+        console.warn(problem)
     asked = texts_to_encode(labelled)
     work = prepare_work(GuideSettings(model), store or default_store(), asked)
     if (estimate := work.estimate(None)) is not None:
@@ -80,7 +85,9 @@ def mtebcls(
     typer.echo(json.dumps(result, ensure_ascii=False) if as_json else _line(found, out))
 
 
-def _read(sources: list[str], names: list[str], columns: dict[str, str] | None) -> "list[LabelledTexts]":
+def _read(
+    sources: list[str], names: list[str], columns: dict[str, str] | None, skip_malformed: bool
+) -> "list[LabelledTexts]":
     """All sources, their texts in one table."""
     from gistembed.build import is_mteb, read_labelled, read_mteb
     from gistembed.errors import UserError
@@ -92,9 +99,12 @@ def _read(sources: list[str], names: list[str], columns: dict[str, str] | None) 
     for number, source in enumerate(sources):
         name = names[number] if names else None
         if is_mteb(source):
-            read.append(read_mteb(source, task=name, texts=texts))
+            read.append(read_mteb(source, task=name, texts=texts, skip_malformed=skip_malformed))
         else:
-            read.append(read_labelled(source, task=name or Path(source).stem, columns=columns, texts=texts))
+            task = name or Path(source).stem
+            read.append(
+                read_labelled(source, task=task, columns=columns, texts=texts, skip_malformed=skip_malformed)
+            )
     tasks = [one.task for one in read]
     for task in tasks:
         if tasks.count(task) > 1:
@@ -110,6 +120,7 @@ def _described(found: "ClassTriplets") -> dict[str, Any]:
         "texts": len(labelled),
         "classes": len(labelled.classes),
         "rows": len(found),
+        "malformed": labelled.problems(),
         "alone_in_class": found.alone,
         "same_text": found.same_text,
     }
@@ -118,7 +129,8 @@ def _described(found: "ClassTriplets") -> dict[str, Any]:
 def _line(found: "list[ClassTriplets]", out: Path) -> str:
     lines = [
         f"{one.labelled.task}: {len(one):,} triplets from {len(one.labelled):,} texts of "
-        f"{len(one.labelled.classes):,} classes; left out: {one.alone:,} alone in their class, "
+        f"{len(one.labelled.classes):,} classes; left out: "
+        f"{len(one.labelled.malformed):,} malformed, {one.alone:,} alone in their class, "
         f"{one.same_text:,} that would meet their own text"
         for one in found
     ]
