@@ -57,7 +57,8 @@ def test_the_rows_are_those_that_the_guide_s_vectors_give(build, tmp_path, stati
     assert read(out) == expected
     assert said == (
         f"stdlib: {len(expected)} triplets from 120 texts of 5 classes; left out: "
-        f"0 malformed, 0 alone in their class, {120 - len(expected)} that would meet their own text\n{len(expected)} triplets in {out}\n"
+        f"0 malformed, 0 alone in their class, "
+        f"{120 - len(expected)} that would meet their own text\n{len(expected)} triplets in {out}\n"
     )
 
 
