@@ -11,9 +11,11 @@ from gistembed.guide.opening import Guide, GuideSettings, is_endpoint, open_guid
 from gistembed.guide.store import GuideStore, StoreSummary, default_store, stores_in
 from gistembed.guide.upkeep import Compaction, StoreCheck, compact, export, verify
 from gistembed.guide.vectors import (
+    Asked,
     EncodingPlan,
     GuideVectors,
     StoredVectors,
+    TextsByRole,
     embed_now,
     encode_texts,
     plan_encoding,
@@ -22,6 +24,7 @@ from gistembed.guide.vectors import (
 from gistembed.guide.work import GuideWork, do_work, prepare_work
 
 __all__ = [
+    "Asked",
     "Compaction",
     "EncodingPlan",
     "EndpointGuide",
@@ -38,6 +41,7 @@ __all__ = [
     "StoreCheck",
     "StoreSummary",
     "StoredVectors",
+    "TextsByRole",
     "column_identity",
     "column_vectors",
     "compact",

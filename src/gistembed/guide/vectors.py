@@ -15,8 +15,27 @@ from gistembed.guide.opening import Guide
 from gistembed.guide.store import GuideStore
 from gistembed.guide.writer import StoreWriter
 from gistembed.models import TASKS, EmbeddingModel
-from gistembed.pairs import Pairs
+from gistembed.pairs import Pairs, Texts
 from gistembed.terms import Role
+
+
+@dataclass(frozen=True)
+class TextsByRole:
+    """Texts that a guide is asked about although no pairs hold them yet.
+
+    Attributes:
+        texts: The table that the ids point into.
+        ids: Distinct text ids by role, sorted.
+        place_of: Where a text stands, as a message begins, by its id.
+    """
+
+    texts: Texts
+    ids: Mapping[Role, Int64[np.ndarray, " _"]]
+    place_of: Callable[[int], str]
+
+
+Asked = Pairs | TextsByRole
+"""What a guide can be asked about."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +145,7 @@ class MissingTexts:
         """How many there are."""
         return sum(map(len, self.ids.values()))
 
-    def estimate(self, guide: EndpointGuide, pairs: Pairs, price: float | None) -> Estimate:
+    def estimate(self, guide: EndpointGuide, pairs: Asked, price: float | None) -> Estimate:
         """What it would take to encode all of it by an endpoint; nothing is sent.
 
         Args:
@@ -146,19 +165,21 @@ class MissingTexts:
         )
 
 
-def text_ids_by_role(pairs: Pairs) -> dict[Role, Int64[np.ndarray, " _"]]:
+def text_ids_by_role(pairs: Asked) -> dict[Role, Int64[np.ndarray, " _"]]:
     """The distinct texts that a guide is asked about: anchors in one role, all other texts in the other.
 
     Args:
-        pairs: The pairs.
+        pairs: The pairs; or texts, which say their roles themselves.
     """
+    if isinstance(pairs, TextsByRole):
+        return dict(pairs.ids)
     return {
         "anchor": np.unique(pairs.anchors),
         "document": np.unique(np.concatenate([pairs.positives, pairs.negative_ids])),
     }
 
 
-def plan_encoding(guide: Guide, pairs: Pairs) -> EncodingPlan:
+def plan_encoding(guide: Guide, pairs: Asked) -> EncodingPlan:
     """Work out what the guide has to encode.
 
     Args:
@@ -181,7 +202,7 @@ def encode_texts(
     guide: Guide,
     store: GuideStore,
     plan: EncodingPlan,
-    pairs: Pairs,
+    pairs: Asked,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> GuideVectors:
     """Encode what the store lacks, and return the vectors of all texts.
@@ -207,7 +228,7 @@ def longest_first(
     guide: Guide,
     plan: EncodingPlan,
     missing: MissingTexts,
-    pairs: Pairs,
+    pairs: Asked,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> list[TextRun]:
     """The texts to encode, role by role, the longest first.
@@ -259,7 +280,7 @@ def embed_now(
 
 
 @contextmanager
-def naming_the_row(pairs: Pairs) -> Iterator[None]:
+def naming_the_row(pairs: Asked) -> Iterator[None]:
     """Say of a text without a usable vector where it stands.
 
     Args:
@@ -278,7 +299,7 @@ def naming_the_row(pairs: Pairs) -> Iterator[None]:
         raise UserError(f"{_first_place(pairs, text_id)}: {error.problem}") from error
 
 
-def look_up(store: GuideStore, plan: EncodingPlan, pairs: Pairs) -> GuideVectors:
+def look_up(store: GuideStore, plan: EncodingPlan, pairs: Asked) -> GuideVectors:
     """The vectors of all texts, from a store that has them.
 
     Args:
@@ -291,7 +312,7 @@ def look_up(store: GuideStore, plan: EncodingPlan, pairs: Pairs) -> GuideVectors
 
 
 def _by_id(
-    pairs: Pairs, ids: Int64[np.ndarray, " own"], rows: Int64[np.ndarray, " own"]
+    pairs: Asked, ids: Int64[np.ndarray, " own"], rows: Int64[np.ndarray, " own"]
 ) -> Int64[np.ndarray, " texts"]:
     """The row of each text of the table, from those of some of its ids; -1 for the others."""
     every = np.full(len(pairs.texts), -1, dtype=np.int64)
@@ -299,8 +320,10 @@ def _by_id(
     return every
 
 
-def _first_place(pairs: Pairs, text_id: int) -> str:
-    """Where the first pair stands that holds a text in any role."""
+def _first_place(pairs: Asked, text_id: int) -> str:
+    """Where a text stands, or the first pair that holds it in any role."""
+    if isinstance(pairs, TextsByRole):
+        return pairs.place_of(text_id)
     holders = (
         np.flatnonzero(pairs.anchors == text_id),
         np.flatnonzero(pairs.positives == text_id),

@@ -1,4 +1,4 @@
-"""What a guide has to do for some pairs: found out before anything is written, and done here or elsewhere."""
+"""What a guide has to do for some texts: found out before anything is written, and done here or elsewhere."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from gistembed.guide.on_ray import encode_on_ray
 from gistembed.guide.opening import GuideSettings, guide_identity, open_guide
 from gistembed.guide.store import GuideStore
 from gistembed.guide.vectors import (
+    Asked,
     EncodingPlan,
     GuideVectors,
     MissingTexts,
@@ -21,13 +22,12 @@ from gistembed.guide.vectors import (
 )
 from gistembed.guide.workers import WorkerSettings, encode_in_processes
 from gistembed.guide.writer import StoreWriter
-from gistembed.pairs import Pairs
 from gistembed.terms import VectorDtype
 
 
 @dataclass(frozen=True)
 class GuideWork:
-    """A guide, its store, and what it has to encode of some pairs.
+    """A guide, its store, and what it has to encode of some texts.
 
     Attributes:
         settings: The guide by its name, and how it is asked.
@@ -35,7 +35,7 @@ class GuideWork:
         store: Where its vectors are kept.
         plan: The texts.
         missing: Those of them that the store lacks.
-        pairs: The pairs whose texts they are.
+        pairs: The pairs whose texts they are, or the texts by themselves.
     """
 
     settings: GuideSettings
@@ -43,7 +43,7 @@ class GuideWork:
     store: GuideStore
     plan: EncodingPlan
     missing: MissingTexts
-    pairs: Pairs
+    pairs: Asked
 
     @property
     def identity(self) -> str:
@@ -62,14 +62,14 @@ class GuideWork:
 
 
 def prepare_work(
-    settings: GuideSettings, root: Path, pairs: Pairs, *, dtype: VectorDtype = "float16"
+    settings: GuideSettings, root: Path, pairs: Asked, *, dtype: VectorDtype = "float16"
 ) -> GuideWork:
     """Find out what has to be encoded; nothing is written, and a guide that has nothing to do isn't loaded.
 
     Args:
         settings: The guide by its name, and how it is asked.
         root: The store folder.
-        pairs: The pairs whose texts are needed.
+        pairs: The pairs whose texts are needed, or the texts by themselves.
         dtype: How vectors are kept.
 
     Raises:
