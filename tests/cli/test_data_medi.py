@@ -40,7 +40,7 @@ def texts_of(records):
 
 
 def written(path):
-    return [(row["anchor"], *row["positive"], *row["negative"], row.get("task")) for row in read(path)]
+    return [(row["anchor"], row["positive"], row["negative"], row.get("task")) for row in read(path)]
 
 
 def test_all_records_in_their_order(run, archive, tmp_path):

@@ -50,7 +50,7 @@ def test_the_rows_are_those_that_the_guide_s_vectors_give(build, tmp_path, stati
     classes = {}
     labels = [classes.setdefault(label, len(classes)) for _, label in rows]
     expected = [
-        {"anchor": texts[row], "positive": [texts[positive]], "negative": [texts[negative]], "task": "stdlib"}
+        {"anchor": texts[row], "positive": texts[positive], "negative": texts[negative], "task": "stdlib"}
         for row, (positive, negative) in enumerate(draw_by_loops(vectors, labels, 3, 5, 0.1))
         if texts[row] not in (texts[positive], texts[negative])
     ]
@@ -98,7 +98,7 @@ def test_several_sources_are_tasks_of_their_own(build, tmp_path, static_folder):
         ],
     }
     assert [row["task"] for row in written] == ["bank"] * 4 + ["mood"]
-    assert written[4] == {"anchor": "joy", "positive": ["fun"], "negative": ["rage"], "task": "mood"}
+    assert written[4] == {"anchor": "joy", "positive": "fun", "negative": "rage", "task": "mood"}
 
 
 def test_names_of_tasks_and_columns(build, tmp_path):

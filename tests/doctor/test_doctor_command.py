@@ -104,12 +104,12 @@ def test_other_columns_and_models(run, tmp_path, static_folder, bert_folder):
         (None, "{data}: there is no such file or folder."),
         ("", "{data}: the file is empty."),
         (
-            '{"anchor": "a", "positive": "b"\n',
-            "{data}:1: the line is not valid JSON at column 32 (Expecting ',' delimiter). "
-            "Each line must be one whole JSON object.",
+            '{"a": "a", "b": "b"}\n',
+            "{data}: no column is known as the anchor. The columns are 'a', 'b'; name one "
+            "'anchor', or say which to use with --columns anchor=NAME,positive=NAME[,negative=NAME].",
         ),
     ],
-    ids=["missing", "empty", "broken"],
+    ids=["missing", "empty", "no roles"],
 )
 def test_an_unreadable_file(run, tmp_path, content, message):
     data = tmp_path / "pairs.jsonl"
@@ -118,3 +118,12 @@ def test_an_unreadable_file(run, tmp_path, content, message):
     code, out, err = run("data", "doctor", data)
     assert (code, out) == (2, "")
     assert err == f"gistembed: {message.format(data=data)}\n"
+
+
+def test_a_file_in_which_no_row_can_be_read(run, tmp_path):
+    data = tmp_path / "pairs.jsonl"
+    data.write_text('{"anchor": "a", "positive": "b"\n', "utf-8")
+    code, out, _ = run("data", "doctor", data, "--json")
+    found = json.loads(out)["diagnosis"]
+    assert (code, found["rows"], found["unreadable_rows"]) == (1, 0, 1)
+    assert found["findings"][0]["examples"][0]["place"] == f"{data}:1"

@@ -8,6 +8,7 @@ from tests.doctor.doctor_samples import colliding_rows, real_rows, write
 
 from gistembed.doctor import diagnose, mend, mending
 from gistembed.errors import UserError
+from gistembed.pairs import read_rows
 
 FIXABLE = {
     "unreadable-row",
@@ -43,9 +44,9 @@ def test_every_fault_once(tmp_path):
     out = tmp_path / "mended.jsonl"
     result = mend(data, out)
     assert lines(out) == [
-        {"anchor": "q", "positive": ["p"], "negative": ["n"]},
-        {"anchor": "q", "positive": ["r"], "negative": ["m"]},
-        {"anchor": "t", "positive": ["u"], "negative": []},
+        {"anchor": "q", "positive": "p", "negative": "n"},
+        {"anchor": "q", "positive": "r", "negative": "m"},
+        {"anchor": "t", "positive": "u", "negative": None},
     ]
     changes = [
         (one["place"].rpartition(":")[2], one["what"], one["role"], one["anchor"], one["before"])
@@ -125,10 +126,10 @@ def test_what_is_called_fixable_is_what_is_mended(tmp_path):
 def test_good_rows_stay_as_they_are(tmp_path):
     rows = real_rows(200)
     result = mend(write(tmp_path / "pairs.jsonl", rows), tmp_path / "out.jsonl")
-    assert lines(tmp_path / "out.jsonl") == [
-        {"anchor": anchor, "positive": positives, "negative": negatives}
-        for anchor, positives, negatives in rows
-    ]
+    assert [
+        (row.anchor.text, [one.text for one in row.positives], [one.text for one in row.negatives])
+        for _, row in read_rows(tmp_path / "out.jsonl")
+    ] == rows
     assert result.changes == {}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tests.doctor.doctor_samples import numbered, real_rows, summary
 
 from gistembed.doctor import near
-from gistembed.doctor.numbered import form
+from gistembed.pairs.same import normal_form
 
 LONG = "The harbour was built in 1887 by fishermen who had lost their boats in the great storm of that winter"
 
@@ -21,7 +21,7 @@ def found_in(rows, on_progress=lambda done: None):
 
 @cache
 def shingles(text):
-    plain = form(text)
+    plain = normal_form(text)
     return {plain[start : start + near.SHINGLE] for start in range(len(plain) - near.SHINGLE + 1)}
 
 
@@ -47,7 +47,7 @@ def test_as_a_loop_over_all_pairs():
     view, found = found_in([(text, ["x"], []) for text in texts])
     expected = set()
     for one, other in itertools.combinations(view.book.strings, 2):
-        long = min(len(one), len(other)) >= near.SHORTEST and form(one) != form(other)
+        long = min(len(one), len(other)) >= near.SHORTEST and normal_form(one) != normal_form(other)
         if long and re.findall(r"\d+", one) == re.findall(r"\d+", other):
             similarity = jaccard(one, other)
             if similarity >= near.SIMILARITY:

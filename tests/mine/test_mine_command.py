@@ -111,7 +111,7 @@ def test_lines_for_a_person(mine, data, tmp_path):
     assert "2 anchors, 3 documents that may be negatives\n" in err
     rows = written(tmp_path / "out.jsonl")
     assert [row["anchor"] for row in rows] == ["red", "blue", "red"]
-    assert [row["positive"] for row in rows] == [["a rose"], ["the sky"], ["blood"]]
+    assert [row["positive"] for row in rows] == ["a rose", "the sky", "blood"]
     assert rows[0]["negative"] == rows[2]["negative"] == ["the sky"]
     assert sorted(rows[1]["negative"]) == ["a rose", "blood"]
 
@@ -175,7 +175,7 @@ def test_columns_of_vectors_guide(mine, tmp_path):
     data = write_jsonl(tmp_path / "pairs.jsonl", columns)
     guide = "columns:anchor=av,positive=pv"
     assert mine(data, "--quiet", "--num-negatives", 1, guide=guide)[0] == 0
-    assert [row["negative"] for row in written(tmp_path / "out.jsonl")] == [["the sky"], ["a rose"]]
+    assert [row["negative"] for row in written(tmp_path / "out.jsonl")] == ["the sky", "a rose"]
     code, _, err = mine(data, "--corpus", data, guide=guide, out=tmp_path / "other.jsonl")
     assert (code, err) == (
         2,

@@ -2,7 +2,6 @@
 
 from gistembed.build.agreed import agreed_rows
 from gistembed.build.draw import Draws, choose_by_softmax, draw_triplets
-from gistembed.build.json_array import array_items
 from gistembed.build.labelled import LabelledTexts, parse_label_columns, read_labelled
 from gistembed.build.medi import read_medi, size_of
 from gistembed.build.mteb_tasks import is_mteb, read_mteb
@@ -15,7 +14,6 @@ __all__ = [
     "Draws",
     "LabelledTexts",
     "agreed_rows",
-    "array_items",
     "check_target",
     "choose_by_softmax",
     "class_triplets",

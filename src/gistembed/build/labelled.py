@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int64
 
-from gistembed.build.cells import text_problem
 from gistembed.errors import UserError
-from gistembed.pairs import Problem, Texts
-from gistembed.pairs.columns import only_column, plain_name, require_column
-from gistembed.pairs.sources import open_table
-from gistembed.pairs.table import Absent, Table
+from gistembed.pairs import Problem, Texts, open_table
+from gistembed.pairs.rows.cells import text_problem
+from gistembed.pairs.rows.columns import only_column, plain_name, require_column
+from gistembed.pairs.sources.table import Absent, Table
 from gistembed.pairs.wording import PlaceWord, located, quoted
 
 if TYPE_CHECKING:

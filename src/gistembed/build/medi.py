@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from gistembed.build.cells import string_problem, text_problem
-from gistembed.build.json_array import Readable, array_items
 from gistembed.errors import UserError
 from gistembed.pairs import Passage, Problem, Row
-from gistembed.pairs.table import Absent
+from gistembed.pairs.rows.cells import string_problem, text_problem
+from gistembed.pairs.sources.json_array import Readable, array_items
+from gistembed.pairs.sources.table import Absent
 from gistembed.pairs.wording import listed, one_line, quoted
 
 FORM = '{"query": [INSTRUCTION, TEXT], "pos": …, "neg": …, "task_name": NAME}'

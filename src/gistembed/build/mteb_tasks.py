@@ -7,7 +7,7 @@ from typing import Any
 from gistembed.build.labelled import LabelledTexts, labelled_of
 from gistembed.errors import UserError
 from gistembed.pairs import Texts
-from gistembed.pairs.arrow_tables import open_dataset
+from gistembed.pairs.sources.arrow_tables import open_dataset
 from gistembed.pairs.wording import listed, one_line, quoted
 
 PREFIX = "mteb:"

@@ -86,6 +86,8 @@ def mend(
     check_target(out)
     rows = read_numbered(source, Book(Texts()), columns)
     leaves = _leaving(rows)
+    if all(leaves.positives):
+        raise UserError(f"--fix {out}: no row would be left; nothing was written")
     changes: dict[str, int] = {}
     changes_path = _changes_path(out)
     # Short of a crash between two renames, there are both files or none.
@@ -93,8 +95,6 @@ def mend(
         with whole_file(changes_path) as file:
             log = _Log(rows, file, changes)
             count = write_rows(_mended_rows(source, columns, rows, leaves, log), out)
-            if not count:
-                raise UserError(f"--fix {out}: no row would be left; nothing was written")
     except BaseException:
         out.unlink(missing_ok=True)
         raise

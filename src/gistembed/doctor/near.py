@@ -10,7 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from gistembed.doctor.findings import Finding, finding, graded
-from gistembed.doctor.numbered import EXAMPLES, NumberedRows, form, shown
+from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
+from gistembed.pairs.same import normal_form
 
 SIMILARITY = 0.85
 """From which Jaccard similarity of their shingles on two texts count as nearly the same."""
@@ -67,7 +68,7 @@ def near_texts(
     looked = np.sort(text_ids[first])
     looked = looked[rows.book.lengths[looked] >= SHORTEST]
     on_progress(len(text_ids) - len(looked))
-    plain = [form(strings[text_id]) for text_id in looked.tolist()]
+    plain = [normal_form(strings[text_id]) for text_id in looked.tolist()]
     pairs, similarities = _verified(plain, _candidates(plain, on_progress))
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(looked), len(looked)))
     _, components = connected_components(links, directed=False)

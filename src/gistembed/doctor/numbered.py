@@ -1,21 +1,18 @@
 """Rows as arrays of text ids, as they stand in the source: nothing cleaned away, broken rows set aside."""
 
 import os
-import unicodedata
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xxhash
 from jaxtyping import Bool, Int64
 
 from gistembed.doctor.findings import Example
-from gistembed.pairs import Pairs, Passage, Problem, Texts, offsets_of, read_rows
+from gistembed.pairs import Pairs, Passage, Problem, Texts, offsets_of, open_table, read_rows, same_texts
 from gistembed.pairs.wording import PlaceWord, located, one_line
 
 if TYPE_CHECKING:
@@ -46,20 +43,8 @@ class Book:
 
     @cached_property
     def forms(self) -> Int64[np.ndarray, " texts"]:
-        """A number for each text; equal numbers mean texts that `form` doesn't tell apart.
-
-        Forms are compared by a 64-bit hash: among two million, the odds that any two meet by chance are one
-        in ten million.
-        """
-        hashes = (xxhash.xxh3_64_intdigest(form(text).encode()) for text in self.strings)
-        _, numbers = np.unique(np.fromiter(hashes, np.uint64, len(self.strings)), return_inverse=True)
-        return numbers.astype(np.int64, copy=False)
-
-
-def form(text: str) -> str:
-    """A text without what seldom matters to its meaning: case, white space, Unicode composition."""
-    plain = " ".join(text.casefold().split())
-    return plain if plain.isascii() else unicodedata.normalize("NFC", plain)
+        """A number for each text; equal numbers mean texts of one normal form."""
+        return same_texts(self.texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +189,8 @@ def read_numbered(
     texts, names = book.texts, Texts()
     places, anchors, positive_counts, negative_counts = (array("q") for _ in range(4))
     positives, negatives, positive_names, negative_names = (array("q") for _ in range(4))
-    for place, row in read_rows(source, columns=columns, on_problem=on_problem):
+    table = open_table(source)
+    for place, row in read_rows(table, columns=columns, on_problem=on_problem):
         places.append(place)
         anchors.append(texts.add(row.anchor.text))
         positive_counts.append(len(row.positives))
@@ -217,8 +203,8 @@ def read_numbered(
             negative_names.append(_name_number(passage, names))
     return NumberedRows(
         book=book,
-        source=one_line(os.fspath(source)) if isinstance(source, str | os.PathLike) else "dataset",
-        place_word=_place_word(source),
+        source=table.name,
+        place_word=table.place_word,
         places=np.array(places, np.int64),
         anchors=np.array(anchors, np.int64),
         positive_offsets=offsets_of(np.array(positive_counts, np.int64)),
@@ -262,11 +248,3 @@ def shown(text: str, length: int = 60) -> str:
 
 def _name_number(passage: Passage, names: Texts) -> int:
     return -1 if passage.id is None else names.add(passage.id)
-
-
-def _place_word(source: object) -> PlaceWord:
-    """Files of text have lines; what Arrow holds has rows."""
-    if not isinstance(source, str | os.PathLike):
-        return "row"
-    path = Path(source)
-    return "row" if path.suffix.lower() == ".parquet" or path.is_dir() else "line"

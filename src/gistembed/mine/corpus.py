@@ -8,11 +8,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from gistembed.errors import UserError
-from gistembed.pairs import Columns, Pairs, read_pairs, resolve_columns
-from gistembed.pairs.cells import CellError, positive_texts
-from gistembed.pairs.columns import require_column
-from gistembed.pairs.sources import open_table
-from gistembed.pairs.table import Table
+from gistembed.pairs import Columns, Pairs, open_table, read_pairs, resolve_columns
+from gistembed.pairs.rows.cells import CellError, positive_passages
+from gistembed.pairs.rows.columns import require_column
+from gistembed.pairs.sources.table import Table
 from gistembed.pairs.wording import listed
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def _as_pairs(table: Table, column: str, pairs: Pairs) -> Pairs:
     with closing(table.rows([column])) as rows:
         for place, (cell,) in rows:
             try:
-                texts = positive_texts(cell, column)
+                texts = [passage.text for passage in positive_passages(cell, column)]
             except CellError as problem:
                 raise UserError(f"{table.place(place)}: {problem}") from None
             ids += [pairs.texts.add(text) for text in texts]

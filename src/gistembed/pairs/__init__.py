@@ -3,6 +3,7 @@
 from gistembed.pairs.grades import Grades
 from gistembed.pairs.join import join_pairs
 from gistembed.pairs.names import Names
+from gistembed.pairs.opening import open_table
 from gistembed.pairs.pairs import Pairs, Relations, offsets_of
 from gistembed.pairs.read import read_pairs
 from gistembed.pairs.rows.columns import Columns, parse_columns, resolve_columns
@@ -30,6 +31,7 @@ __all__ = [
     "join_pairs",
     "normalised",
     "offsets_of",
+    "open_table",
     "parse_columns",
     "read_pairs",
     "read_rows",

@@ -9,13 +9,13 @@ from gistembed.pairs.collections.folders import open_collection, open_judged_spl
 from gistembed.pairs.sources.arrow_tables import open_arrow, open_dataset, open_parquet, open_saved
 from gistembed.pairs.sources.lines import plain_suffix
 from gistembed.pairs.sources.table import Table
-from gistembed.pairs.sources.text_files import open_csv, open_jsonl, open_plain_tsv
+from gistembed.pairs.sources.text_files import begins_array, open_array, open_csv, open_jsonl, open_plain_tsv
 from gistembed.pairs.wording import one_line, quoted
 
 if TYPE_CHECKING:
     import datasets
 
-    Source: TypeAlias = str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict
+    Source: TypeAlias = str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict | Table
 
 
 _TRIPLES = "triples"
@@ -23,11 +23,13 @@ _TRIPLES = "triples"
 
 
 def open_table(source: "Source") -> Table:
-    """Open a file, a folder that `datasets` saved, or a data set in memory.
+    """Open a file, a folder, or a data set in memory; a table that is open already stays as it is.
 
     Raises:
         UserError: If it can't be read or doesn't tell its columns.
     """
+    if isinstance(source, Table):
+        return source
     if not isinstance(source, str | os.PathLike):
         return open_dataset(source)
     path, name = Path(source), one_line(os.fspath(source))
@@ -56,6 +58,8 @@ def open_file(path: Path, name: str) -> Table:
     if (judged := open_judged_split(path, name)) is not None:
         return judged
     match plain_suffix(path):
+        case ".json" if begins_array(path):
+            return open_array(path, name)
         case ".jsonl" | ".ndjson" | ".json":
             return open_jsonl(path, name)
         case ".csv":

@@ -58,6 +58,13 @@ def read_blocks(
         UserError: If the source can't be read or doesn't tell its roles.
     """
     reader: RowReader | None = None
+    told = False
+
+    def note(problem: Problem) -> None:
+        nonlocal told
+        assert on_problem is not None
+        told = True
+        on_problem(problem)
 
     def choose(names: tuple[str, ...]) -> tuple[str, ...]:
         nonlocal reader
@@ -67,13 +74,13 @@ def read_blocks(
         return reader.wanted
 
     first = True
-    for block in table.read(choose, on_problem):
+    for block in table.read(choose, None if on_problem is None else note):
         assert reader is not None, "a table asks for its columns before it gives rows"
         if first:
             reader.instructed = any(is_instructed(cell) for cell in block.cells[0][:1])
             first = False
         yield ReadBlock(reader, block)
-    if first:
+    if first and not told:
         # A table without rows may never have asked for its columns; they are checked all the same.
         if table.known_names is not None:
             choose(table.known_names)

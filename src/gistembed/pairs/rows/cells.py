@@ -126,8 +126,8 @@ def name_of(value: object, column: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        if (broken := _unusable(value)) is not None:
-            raise CellError(f"column {quoted(column)} {broken}")
+        if (broken := string_problem(value)) is not None:
+            raise CellError(f"column {quoted(column)} {broken}. Mend or drop the row.")
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -205,6 +205,38 @@ def _passage(cell: object, column: str, item: int | None = None) -> Passage:
     return Passage(text, id=name_of(found, column), title=title)
 
 
+def text_problem(value: object) -> str | None:
+    """What is wrong with a value that should be a text, in the middle of a line; None if nothing is.
+
+    Args:
+        value: The value.
+    """
+    if (problem := string_problem(value)) is not None:
+        return problem
+    assert isinstance(value, str)
+    if not value:
+        return "is empty"
+    return "holds only white space" if value.isspace() else None
+
+
+def string_problem(value: object) -> str | None:
+    """What is wrong with a value that should be a string, which may be empty; None if nothing is.
+
+    Args:
+        value: The value.
+    """
+    if value is Absent.KEY:
+        return "is missing"
+    if value is None:
+        return "is null"
+    if not isinstance(value, str):
+        return f"holds {_kind(value)}, not text"
+    if "\0" in value:
+        return f"holds a NUL character at position {value.index(chr(0)) + 1}"
+    broken = surrogate_problem(value)
+    return None if broken is None else broken.partition(".")[0]
+
+
 def _kind(value: object) -> str:
     return (
         f"{KINDS.get(type(value), f'a {type(value).__name__}')} ({quoted(value)})"
@@ -213,28 +245,13 @@ def _kind(value: object) -> str:
     )
 
 
-def _unusable(text: str) -> str | None:
-    if "\0" in text:
-        return f"holds a NUL character at position {text.index(chr(0)) + 1}. Mend or drop the row."
-    if (broken := surrogate_problem(text)) is not None:
-        return f"{broken}."
-    return None
-
-
 def _text(cell: object, column: str, item: int | None = None) -> str:
-    if cell is Absent.KEY:
-        problem = f"is missing. {NEEDED}"
-    elif cell is None:
-        problem = f"is null. {NEEDED}"
-    elif not isinstance(cell, str):
-        problem = f"holds {_kind(cell)}, not text. Write it as text or drop the row."
-    elif not cell:
-        problem = f"is empty. {NEEDED}"
-    elif cell.isspace():
-        problem = f"holds only white space. {NEEDED}"
-    elif (broken := _unusable(cell)) is not None:
-        problem = broken
-    else:
+    if (problem := text_problem(cell)) is None:
+        assert isinstance(cell, str)
         return cell
+    if is_blank(cell):
+        advice = NEEDED
+    else:
+        advice = "Mend or drop the row." if isinstance(cell, str) else "Write it as text or drop the row."
     where = f"column {quoted(column)}" + ("" if item is None else f", item {item}")
-    raise CellError(f"{where} {problem}")
+    raise CellError(f"{where} {problem}. {advice}")

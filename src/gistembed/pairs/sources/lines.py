@@ -14,7 +14,7 @@ LONGEST_LINE = 64 * 2**20
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 """Endings of packed files, and what Arrow calls the way in which they are packed."""
 
-_UTF8_BOM = b"\xef\xbb\xbf"
+UTF8_BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _BUFFER = 2**20
 
@@ -65,7 +65,7 @@ def read_lines(path: Path, name: str, on_problem: OnProblem | None = None) -> It
                 if number == 1:
                     if line.startswith(_OTHER_BOMS):
                         raise line_error(name, number, "the file is UTF-16 or UTF-32. Save it as UTF-8.")
-                    line = line.removeprefix(_UTF8_BOM)
+                    line = line.removeprefix(UTF8_BOM)
                 if len(line) == LONGEST_LINE:
                     limit = LONGEST_LINE // 2**20
                     raise line_error(name, number, f"the line is longer than {limit} MiB. Split or drop it.")

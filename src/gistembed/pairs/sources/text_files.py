@@ -3,7 +3,7 @@
 import csv
 import json
 import json.scanner
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gistembed.errors import UserError
-from gistembed.pairs.sources.lines import LONGEST_LINE, line_error, read_lines
+from gistembed.pairs.sources.json_array import array_items
+from gistembed.pairs.sources.lines import LONGEST_LINE, UTF8_BOM, line_error, open_bytes, read_lines
 from gistembed.pairs.sources.table import (
     BLOCK_ROWS,
     Absent,
@@ -23,12 +24,32 @@ from gistembed.pairs.sources.table import (
     Table,
     first_repeated,
 )
-from gistembed.pairs.wording import listed, one_line, quoted
+from gistembed.pairs.wording import listed, located, one_line, quoted
+
+# White space at the beginning of an array is no longer than this.
+_BEGINNING = 4096
+
+_Objects = Callable[[OnProblem | None], Iterator[tuple[int, dict[str, Any]]]]
 
 
 def open_jsonl(path: Path, name: str) -> Table:
     """A file with one JSON object on each line; its columns are all keys that occur."""
-    return Table(name, "line", partial(_object_blocks, path, name))
+    return Table(name, "line", partial(_object_blocks, partial(_objects, path, name)))
+
+
+def begins_array(path: Path) -> bool:
+    """Whether a file begins with a JSON array, white space and a byte order mark aside.
+
+    Raises:
+        OSError: If it can't be read.
+    """
+    with open_bytes(path) as file:
+        return file.read(_BEGINNING).removeprefix(UTF8_BOM).lstrip().startswith(b"[")
+
+
+def open_array(path: Path, name: str) -> Table:
+    """A file that holds one JSON array of objects, as MEDI's authors ship it; its rows are numbered."""
+    return Table(name, "row", partial(_object_blocks, partial(_array_objects, path, name)))
 
 
 def open_csv(path: Path, name: str, delimiter: str) -> Table:
@@ -61,10 +82,10 @@ def open_plain_tsv(path: Path, name: str, header: tuple[str, ...]) -> Table:
     return Table(name, "line", partial(_record_blocks, partial(_fields, path, name), name, header), header)
 
 
-def _object_blocks(path: Path, name: str, choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
+def _object_blocks(objects_of: _Objects, choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
     keys: dict[str, None] = {}
     chosen: Sequence[str] = ()
-    objects = _objects(path, name, on_problem)
+    objects = objects_of(on_problem)
     more = True
     while more:
         places: list[int] = []
@@ -129,6 +150,20 @@ def _objects(path: Path, name: str, on_problem: OnProblem | None) -> Iterator[tu
         if on_problem is None:
             raise line_error(name, number, problem)
         on_problem(Problem(number, problem))
+
+
+def _array_objects(
+    path: Path, name: str, on_problem: OnProblem | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    with open_bytes(path) as file:
+        for number, value in array_items(file, name, item="row"):
+            if isinstance(value, dict):
+                yield number, value
+                continue
+            problem = f"not an object but {quoted(value)}. Each item of the array must be one object."
+            if on_problem is None:
+                raise UserError(f"{located(name, 'row', number)}: {problem}")
+            on_problem(Problem(number, problem))
 
 
 def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gistembed.build import array_items, json_array
 from gistembed.errors import UserError
+from gistembed.pairs.sources import json_array
+from gistembed.pairs.sources.json_array import array_items
 
 ADVICE = "The file is damaged or was cut off; get it anew."
 
