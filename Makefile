@@ -23,6 +23,8 @@ benchmark: $(VENV)/.installed-test  ## The loss, and one training step, against 
 	$(BIN)/python -m benchmarks.loss
 	$(BIN)/python -m benchmarks.symmetry
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.pairs
+	$(BIN)/python -m benchmarks.loader
 	$(BIN)/python -m benchmarks.guide
 	$(BIN)/python -m benchmarks.mining
 	$(BIN)/python -m benchmarks.guide_precision

@@ -17,7 +17,7 @@ from gistembed.pairs.pairs import Pairs, offsets_of, spans
 from gistembed.pairs.rows.columns import Columns
 from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.sources.table import Table
-from gistembed.pairs.stream import ReadBlock, plain_texts, read_blocks, rows_of
+from gistembed.pairs.stream import PlainTexts, plain_texts, read_blocks, rows_of
 from gistembed.pairs.texts import Texts
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def _read(
     with closing(read_blocks(table, columns, graded=grades is not None)) as blocks:
         for read in blocks:
             roles = read.reader.columns
-            flat = plain_texts(read)
-            if flat is not None:
-                gathered.add_texts(read, flat)
+            plain = plain_texts(read)
+            if plain is not None:
+                gathered.add_texts(plain, read.block.places)
                 continue
             rows = rows_of(table, iter([read]), None)
             gathered.add_rows(list(rows if grades is None else grades.split(rows)))
@@ -103,25 +103,17 @@ class _Gathered:
     task_numbers: dict[str, int] = field(default_factory=dict)
     names: NameCollector = field(default_factory=NameCollector)
 
-    def add_texts(self, read: ReadBlock, flat: Sequence[str]) -> None:
-        """A block in which every cell is one text."""
-        columns = read.reader.columns
-        ids = self.texts.add_all(flat).reshape(len(read.block.places), -1)
-        pairs_of_row = len(columns.positive)
-        first_negative = 1 + pairs_of_row
-        negatives = np.repeat(ids[:, np.newaxis, first_negative:], pairs_of_row, axis=1)
-        self._add(
-            np.repeat(ids[:, 0], pairs_of_row),
-            ids[:, 1:first_negative].reshape(-1),
-            negatives.reshape(-1),
-            np.full(len(ids) * pairs_of_row, ids.shape[1] - first_negative),
-            np.repeat(np.asarray(read.block.places, np.int64), pairs_of_row),
-        )
-        self.rows_read += len(ids)
-        self._add_plain(len(ids) * pairs_of_row, negatives.size)
+    def add_texts(self, plain: PlainTexts, places: Sequence[int]) -> None:
+        """A block in which nothing stands beside the texts."""
+        ids = self.texts.add_all(plain.texts)
+        self._add(ids, plain.positives, plain.negatives, np.asarray(places, np.int64))
+        pairs = int(plain.positives.sum())
+        self.tasks.append(np.full(pairs, self._task(None), np.int32))
+        self.weights.append(np.ones(pairs, np.float32))
+        self.trusted.append(np.zeros(len(self.negatives[-1]), bool))
 
     def add_rows(self, rows: Sequence[tuple[int, Row]]) -> None:
-        """Rows with several positives, ragged negatives, or something beside the texts."""
+        """Rows in which something may stand beside the texts."""
         if not rows:
             return
         flat = [passage for _, row in rows for passage in (row.anchor, *row.positives, *row.negatives)]
@@ -129,22 +121,12 @@ class _Gathered:
         self.names.add(flat, ids, [1 + len(row.positives) + len(row.negatives) for _, row in rows])
         positives = np.array([len(row.positives) for _, row in rows])
         negatives = np.array([len(row.negatives) for _, row in rows])
-        starts = offsets_of(1 + positives + negatives)[:-1]
-        of_row = np.repeat(np.arange(len(rows)), positives)
-        negatives_at = spans((starts + 1 + positives)[of_row], negatives[of_row])
-        self._add(
-            ids[starts][of_row],
-            ids[spans(starts + 1, positives)],
-            ids[negatives_at],
-            negatives[of_row],
-            np.array([place for place, _ in rows])[of_row],
-        )
+        of_row, negatives_at = self._add(ids, positives, negatives, np.array([place for place, _ in rows]))
         tasks = [self._task(row.task) for _, row in rows]
         self.tasks.append(np.array(tasks, np.int32)[of_row])
         weights = [1.0 if row.weight is None else row.weight for _, row in rows]
         self.weights.append(np.array(weights, np.float32)[of_row])
         self.trusted.append(np.array([passage.trusted for passage in flat])[negatives_at])
-        self.rows_read += len(rows)
         if self.instructions == "ignore":
             self.instructed += sum(
                 any(passage.instruction for passage in (row.anchor, *row.positives, *row.negatives))
@@ -179,23 +161,26 @@ class _Gathered:
 
     def _add(
         self,
-        anchors: Int64[np.ndarray, " pairs"],
-        positives: Int64[np.ndarray, " pairs"],
-        negatives: Int64[np.ndarray, " negatives"],
-        counts: Int64[np.ndarray, " pairs"],
-        places: Int64[np.ndarray, " pairs"],
-    ) -> None:
-        self.anchors.append(anchors)
-        self.positives.append(positives)
-        self.negatives.append(negatives)
-        self.counts.append(counts)
-        self.places.append(places)
+        ids: Int64[np.ndarray, " texts"],
+        positives: Int64[np.ndarray, " rows"],
+        negatives: Int64[np.ndarray, " rows"],
+        places: Int64[np.ndarray, " rows"],
+    ) -> tuple[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " negatives"]]:
+        """Note the pairs of some rows, of which the texts are given row after row.
 
-    def _add_plain(self, pairs: int, negatives: int) -> None:
-        """Nothing is said of these pairs: no task, a weight of 1, no negative is trusted."""
-        self.tasks.append(np.full(pairs, self._task(None), np.int32))
-        self.weights.append(np.ones(pairs, np.float32))
-        self.trusted.append(np.zeros(negatives, bool))
+        Returns:
+            The row of each pair, and where the negatives of the pairs stand among the texts.
+        """
+        starts = offsets_of(1 + positives + negatives)[:-1]
+        of_row = np.repeat(np.arange(len(places)), positives)
+        negatives_at = spans((starts + 1 + positives)[of_row], negatives[of_row])
+        self.anchors.append(ids[starts][of_row])
+        self.positives.append(ids[spans(starts + 1, positives)])
+        self.negatives.append(ids[negatives_at])
+        self.counts.append(negatives[of_row])
+        self.places.append(places[of_row])
+        self.rows_read += len(places)
+        return of_row, negatives_at
 
     def _task(self, name: str | None) -> int:
         return self.task_numbers.setdefault(name or "", len(self.task_numbers))

@@ -1,9 +1,12 @@
 """Rows of a source, block by block or one after another; memory doesn't grow with them."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Int64
 
 from gistembed.errors import UserError
 from gistembed.pairs.grades import Grades
@@ -143,18 +146,55 @@ def read_rows(
         yield from rows if grades is None else grades.grouped(rows)
 
 
-def plain_texts(read: ReadBlock) -> list[str] | None:
-    """All texts of a block, row after row, if every cell is one usable text and nothing stands beside them.
+class PlainTexts(NamedTuple):
+    """All texts of a block in which nothing stands beside them.
+
+    Attributes:
+        texts: Row after row: the anchor, the positives, the negatives.
+        positives: How many positives each row has.
+        negatives: How many negatives each row has.
+    """
+
+    texts: list[str]
+    positives: Int64[np.ndarray, " rows"]
+    negatives: Int64[np.ndarray, " rows"]
+
+
+def plain_texts(read: ReadBlock) -> PlainTexts | None:
+    """The texts of a block if every cell is one usable text or a list of such.
 
     The common case, decided over whole columns; None says that each row has to be read by itself.
     """
     if not read.reader.texts_only:
         return None
-    flat = list(chain.from_iterable(zip(*read.block.cells, strict=True)))
-    if set(map(type, flat)) != {str} or not all(flat) or any(map(str.isspace, flat)):
+    anchors, *others = read.block.cells
+    columns: list[Iterable[Iterable[object]]] = [zip(anchors, strict=True)]
+    counts = []
+    for cells in others:
+        kinds = set(map(type, cells))
+        if kinds == {str}:
+            columns.append(zip(cells, strict=True))
+            counts.append(np.ones(len(cells), np.int64))
+        elif kinds == {list}:
+            columns.append(cast(Sequence[list[object]], cells))
+            counts.append(np.fromiter(map(len, cast(Sequence[list[object]], cells)), np.int64, len(cells)))
+        else:
+            return None
+    texts = list(chain.from_iterable(chain.from_iterable(zip(*columns, strict=True))))
+    of_positives = len(read.reader.columns.positive)
+    positives = sum(counts[:of_positives], np.zeros(len(anchors), np.int64))
+    negatives = sum(counts[of_positives:], np.zeros(len(anchors), np.int64))
+    if any((own == 0).any() for own in counts[:of_positives]) or not _are_usable(texts):
         return None
-    joined = "".join(flat)
-    return flat if "\0" not in joined and _is_unicode(joined) else None
+    return PlainTexts(cast(list[str], texts), positives, negatives)
+
+
+def _are_usable(texts: list[Any]) -> bool:
+    """Whether `gistembed.pairs.rows.cells.text_problem` finds nothing in any of these."""
+    if set(map(type, texts)) != {str} or not all(texts) or any(map(str.isspace, texts)):
+        return False
+    joined = "".join(texts)
+    return "\0" not in joined and _is_unicode(joined)
 
 
 def _is_unicode(text: str) -> bool:

@@ -182,6 +182,8 @@ def surrogate_problem(text: str) -> str | None:
     Args:
         text: The text.
     """
+    if text.isascii():
+        return None
     try:
         text.encode()
     except UnicodeEncodeError as error:
