@@ -10,6 +10,7 @@ import numpy as np
 from gistembed.batches import BatchPlan, TokenCache, texts_by_role
 from gistembed.config import OF_GUIDES, RunConfig
 from gistembed.console import Console
+from gistembed.doctor import TokenCounts, examine
 from gistembed.errors import UserError
 from gistembed.evaluate import FEWEST_QUERIES, RETENTION_NAME, RetrievalTask, retention_path
 from gistembed.guide import (
@@ -30,12 +31,14 @@ from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
 from gistembed.prepare_pairs import read_data, split_pairs, task_mix
-from gistembed.record import SplitRecord
+from gistembed.record import Finding, SplitRecord
 from gistembed.terms import DataSet
 from gistembed.train import TrainingPlan, training_arguments
 
 # The default batch is halved for little data, so that an epoch has some steps to learn in.
 _LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
+# So many, the doctor looks through in seconds.
+_EXAMINED_PAIRS = 100_000
 _DEFAULT_RATES = {"static": 2e-3}
 _DEFAULT_RATE = 2e-5
 
@@ -72,6 +75,7 @@ class PreparedRun:
         tokens: What the student reads for each training text.
         guides: The guides; none for a run without, or for a student that is its own.
         plan: How to train.
+        findings: What the doctor found in the training pairs, the worst first.
         warnings: What the user should know.
     """
 
@@ -85,6 +89,7 @@ class PreparedRun:
     tokens: TokenCache
     guides: tuple[GuideWork | PreparedVectors, ...]
     plan: TrainingPlan
+    findings: tuple[Finding, ...]
     warnings: list[str]
 
     @property
@@ -132,6 +137,8 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     )
     resolved = config.model_copy(update=sizes | {"learning_rate": rate})
     plan = _training_plan(resolved, train)
+    tokens = _tokens(student, train, console)
+    findings = _findings(train, student, tokens, console)
     # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
     training_arguments(plan, config.out)
     return PreparedRun(
@@ -147,9 +154,10 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
             ),
         },
         student=student,
-        tokens=_tokens(student, train, console),
+        tokens=tokens,
         guides=guides,
         plan=plan,
+        findings=findings,
         warnings=warnings,
     )
 
@@ -237,6 +245,27 @@ def _tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCac
     return tokens
 
 
+def _findings(
+    train: Pairs, student: EmbeddingModel, tokens: TokenCache, console: Console
+) -> tuple[Finding, ...]:
+    """What the doctor finds in the training pairs, or in as many as he looks at in seconds."""
+    drawn = np.sort(np.random.default_rng(0).permutation(len(train))[:_EXAMINED_PAIRS])
+    looked_at = train.take(drawn)
+    counts = []
+    if student.max_length is not None:
+        ids = looked_at.text_ids()
+        lengths = tokens.lengths[ids].astype(np.int64)
+        counts.append(TokenCounts("student", student.max_length, np.arange(len(ids)), lengths))
+    findings = examine(looked_at.apart(), counts=counts)
+    for finding in findings:
+        if finding.severity != "note":
+            example = f", as in {finding.examples[0].place}" if finding.examples else ""
+            console.warn(f"{finding.count:,} {finding.what}{example}. {finding.advice}")
+    if any(finding.severity == "error" for finding in findings):
+        console.warn(f"{train.source}: `gistembed data doctor` says more, and its --fix mends what it can")
+    return findings
+
+
 def _ignored_by_guides(config: RunConfig, names: Sequence[str]) -> list[str]:
     """Settings that have no effect on guides of these kinds, as warnings."""
     given = config.model_fields_set
@@ -258,7 +287,7 @@ def _prepare_vectors(data: Any, name: str, train: Pairs) -> PreparedVectors:  # 
     if is_columns(name):
         if isinstance(data, list | tuple):
             raise UserError(
-                f"--guide {name}: columns of vectors are read from one source of pairs, not several"
+                f"--guide {name}: columns of vectors are read from one source of pairs, not from several"
             )
         vectors = column_vectors(data, name, train)
         identity = column_identity(vectors)

@@ -18,6 +18,9 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Severity = Literal["error", "warning", "note"]
+
+
 class DataRecord(Record):
     """What was read from one source of pairs, and what was left out of it.
 
@@ -53,6 +56,44 @@ class PairSample(Record):
     anchor: str
     positive: str
     negatives: list[str]
+
+
+class FindingExample(Record):
+    """One case of a finding.
+
+    Attributes:
+        place: Where it stands: ``pairs.csv:118``.
+        text: What stands there, cut short.
+    """
+
+    place: str
+    text: str
+
+
+class Finding(Record):
+    """One kind of thing that the doctor found in the data.
+
+    Attributes:
+        code: Its name, for programs; it stays the same from version to version.
+        severity: ``error``: don't train on this; ``warning``: look at it first; ``note``: good to know.
+        count: How often it was found.
+        of: Among how many.
+        share: The one divided by the other.
+        what: What was counted, to be read after the count.
+        advice: What to do.
+        examples: The first few cases.
+        fixable: Whether `mend` takes it out.
+    """
+
+    code: str
+    severity: Severity
+    count: int
+    of: int
+    share: float
+    what: str
+    advice: str
+    examples: tuple[FindingExample, ...] = ()
+    fixable: bool = False
 
 
 class SplitRecord(Record):
@@ -310,6 +351,7 @@ class RunRecord(Record):
         trainings: The training runs, in order.
         evaluations: Held-out first, then retention.
         verdict: The last line of the run.
+        findings: What the doctor found in the pairs, the worst first.
         warnings: What the user should know, one line each.
         timings: Seconds by stage, in order.
     """
@@ -330,5 +372,6 @@ class RunRecord(Record):
     trainings: list[TrainingRecord] = []
     evaluations: list[EvaluationRecord] = []
     verdict: str = ""
+    findings: list[Finding] = []
     warnings: list[str] = []
     timings: dict[str, float] = {}

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from gistembed.doctor import damage, language, leak, limits, near, same, shape
-from gistembed.doctor.findings import SEVERITIES, Diagnosis, Finding
+from gistembed.doctor.findings import SEVERITIES, Diagnosis
 from gistembed.doctor.numbered import Book, NumberedRows, numbered_pairs, read_numbered
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs, Texts
+from gistembed.record import Finding
 
 if TYPE_CHECKING:
     import datasets

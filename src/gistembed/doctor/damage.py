@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gistembed.doctor.findings import Finding, finding, graded
+from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
+from gistembed.record import Finding
 
 # What the second and third byte of a letter in UTF-8 (0x80 to 0xBF) look like when read as Windows-1252 or
 # Latin-1: signs that don't stand behind a letter in any language …

@@ -1,50 +1,11 @@
 """What the doctor finds: records for the console, for JSON, and for whoever decides by them."""
 
-from typing import Literal
+from typing import get_args
 
-from gistembed.record import Record
+from gistembed.record import Finding, FindingExample, Record, Severity
 
-Severity = Literal["error", "warning", "note"]
-
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
-
-class Example(Record):
-    """One case of a finding.
-
-    Attributes:
-        place: Where it stands: ``pairs.csv:118``.
-        text: What stands there, cut short.
-    """
-
-    place: str
-    text: str
-
-
-class Finding(Record):
-    """One kind of thing that was found in the data.
-
-    Attributes:
-        code: Its name, for programs; it stays the same from version to version.
-        severity: ``error``: don't train on this; ``warning``: look at it first; ``note``: good to know.
-        count: How often it was found.
-        of: Among how many.
-        share: The one divided by the other.
-        what: What was counted, to be read after the count.
-        advice: What to do.
-        examples: The first few cases.
-        fixable: Whether `mend` takes it out.
-    """
-
-    code: str
-    severity: Severity
-    count: int
-    of: int
-    share: float
-    what: str
-    advice: str
-    examples: tuple[Example, ...] = ()
-    fixable: bool = False
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The worst first."""
 
 
 class Diagnosis(Record):
@@ -80,7 +41,7 @@ def finding(
     of: int,
     what: str,
     advice: str,
-    examples: tuple[Example, ...] = (),
+    examples: tuple[FindingExample, ...] = (),
     *,
     fixable: bool = False,
 ) -> Finding:

@@ -5,9 +5,10 @@ from collections import Counter
 
 import numpy as np
 
-from gistembed.doctor.findings import Finding, finding
+from gistembed.doctor.findings import finding
 from gistembed.doctor.numbered import NumberedRows, shown
 from gistembed.doctor.shape import SAMPLED_ROWS
+from gistembed.record import Finding
 
 # Of a long text, the beginning tells.
 _READ = 1_000

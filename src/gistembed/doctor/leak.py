@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Bool
 
-from gistembed.doctor.findings import Example, Finding, finding, graded
+from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.near import NearTexts
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
 from gistembed.doctor.shape import SAMPLED_ROWS
+from gistembed.record import Finding, FindingExample
 
 # A shorter text stands inside another by chance.
 _SHORTEST_COPY = 15
@@ -206,7 +207,7 @@ def _near_anchors(rows: NumberedRows, evaluation: NumberedRows, near: NearTexts)
     return not_same
 
 
-def _row_examples(rows: NumberedRows, which: Bool[np.ndarray, " rows"]) -> tuple[Example, ...]:
+def _row_examples(rows: NumberedRows, which: Bool[np.ndarray, " rows"]) -> tuple[FindingExample, ...]:
     return rows.examples(
         (row, shown(rows.text(int(rows.anchors[row])))) for row in np.flatnonzero(which)[:EXAMPLES].tolist()
     )

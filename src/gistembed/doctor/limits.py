@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from gistembed.doctor.findings import Finding, finding, graded
+from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
 from gistembed.models import EmbeddingModel
+from gistembed.record import Finding
 from gistembed.terms import Role
 
 COUNTED_TEXTS = 50_000

@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from gistembed.doctor.findings import Finding, finding, graded
+from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
 from gistembed.pairs.same import normal_form
+from gistembed.record import Finding
 
 SIMILARITY = 0.85
 """From which Jaccard similarity of their shingles on two texts count as nearly the same."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from gistembed.doctor.findings import Example
 from gistembed.pairs import Pairs, Passage, Problem, Texts, offsets_of, open_table, read_rows, same_texts
 from gistembed.pairs.wording import PlaceWord, located, one_line
+from gistembed.record import FindingExample
 
 if TYPE_CHECKING:
     import datasets
@@ -110,18 +110,20 @@ class NumberedRows:
         """Where a row stands: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
         return located(self.source, self.place_word, int(self.places[row]))
 
-    def examples(self, found: Iterable[tuple[int, str]]) -> tuple[Example, ...]:
+    def examples(self, found: Iterable[tuple[int, str]]) -> tuple[FindingExample, ...]:
         """The first few of these rows, each with what there is to see in it."""
-        return tuple(Example(place=self.place(row), text=text) for row, text in islice(found, EXAMPLES))
+        return tuple(
+            FindingExample(place=self.place(row), text=text) for row, text in islice(found, EXAMPLES)
+        )
 
-    def problem_examples(self) -> tuple[Example, ...]:
+    def problem_examples(self) -> tuple[FindingExample, ...]:
         """The first few rows that can't be read, each with what is wrong."""
         return tuple(
-            Example(place=located(self.source, self.place_word, problem.place), text=problem.text)
+            FindingExample(place=located(self.source, self.place_word, problem.place), text=problem.text)
             for problem in self.problems
         )
 
-    def pair_examples(self, pairs: Bool[np.ndarray, " pairs"]) -> tuple[Example, ...]:
+    def pair_examples(self, pairs: Bool[np.ndarray, " pairs"]) -> tuple[FindingExample, ...]:
         """The first few of these pairs."""
         return self.examples(
             (int(self.pair_rows[pair]), self.shown_pair(pair))

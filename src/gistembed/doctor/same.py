@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
-from gistembed.doctor.findings import Finding, finding, graded
+from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
+from gistembed.record import Finding
 
 SAME = "but for case, white space and Unicode composition"
 FIX = "`gistembed data doctor --fix` takes them out"

@@ -5,8 +5,9 @@ import re
 import numpy as np
 from jaxtyping import Int64
 
-from gistembed.doctor.findings import Finding, finding, graded
+from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
+from gistembed.record import Finding
 
 # Shares are estimated from so many rows; that is within one percentage point.
 SAMPLED_ROWS = 20_000

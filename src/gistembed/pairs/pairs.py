@@ -160,6 +160,24 @@ class Pairs:
             trusted=None if self.trusted is None else self.trusted[~leaves],
         )
 
+    def apart(self) -> "Pairs":
+        """The same pairs over a table with no other texts than theirs, in the order of their ids."""
+        own = self.text_ids()
+        texts = Texts()
+        texts.add_all(self.texts.of(own))
+        anchors, positives, negatives = (
+            np.searchsorted(own, ids) for ids in (self.anchors, self.positives, self.negative_ids)
+        )
+        return replace(
+            self,
+            texts=texts,
+            anchors=anchors,
+            positives=positives,
+            negative_ids=negatives,
+            names={},
+            same=None,
+        )
+
     def text_ids(self) -> Int64[np.ndarray, " distinct"]:
         """The distinct text ids in any role, sorted."""
         return np.unique(np.concatenate([self.anchors, self.positives, self.negative_ids]))
@@ -176,11 +194,18 @@ class Pairs:
         return keys
 
     def digest(self) -> str:
-        """The xxh3-128 of the pairs' texts in order; it does not depend on how texts are numbered."""
+        """The xxh3-128 of the pairs' texts in order, and of what stands beside them.
+
+        It does not depend on how texts are numbered.
+        """
         hashes = self.texts.hashes()
         digest = xxhash.xxh3_128(self.negative_offsets.astype("<i8").tobytes())
         for ids in (self.anchors, self.positives, self.negative_ids):
             digest.update(hashes[ids].tobytes())
+        for name, values in (("weights", self.weights), ("tasks", self.tasks), ("trusted", self.trusted)):
+            if values is not None:
+                digest.update(name.encode() + values.tobytes())
+        digest.update("\0".join(self.task_names).encode())
         return digest.hexdigest()
 
 
