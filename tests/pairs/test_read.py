@@ -1,6 +1,7 @@
 """What is in the source arrives, character by character, from every format."""
 
 import csv
+import json
 from pathlib import Path
 
 import datasets
@@ -228,3 +229,44 @@ def test_cleaning_equals_its_definition(rows):
             UserError, match=r"^pairs\.jsonl: no pairs are left; left out were \d+ pairs whose"
         ):
             read_pairs(source)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"q": st.sampled_from(["a", "b", "c"]), "pos": st.sampled_from(["x", ["y"], ["z", "x"]])},
+            optional={"neg": st.sampled_from([None, "", "n", ["n", "m"], []]), "neg_2": st.just("k")},
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_whole_columns_give_what_single_rows_give(monkeypatch, rows):
+    """Blocks in which every cell is text are not read row by row."""
+    Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    fast = read_pairs("pairs.jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr("gistembed.pairs.read.plain_texts", lambda read: None)
+        slow = read_pairs("pairs.jsonl")
+    assert fast.digest() == slow.digest()
+    assert [fast.texts[text_id] for text_id in range(len(fast.texts))] == [
+        slow.texts[text_id] for text_id in range(len(slow.texts))
+    ]
+    for name in ("anchors", "positives", "negative_offsets", "negative_ids", "places"):
+        assert getattr(fast, name).tolist() == getattr(slow, name).tolist()
+    assert (fast.rows_read, fast.dropped) == (slow.rows_read, slow.dropped)
+
+
+def test_keys_that_come_late_are_read_from_there_on(monkeypatch):
+    """The columns of a file are those of the rows read so far; a new one is looked at anew."""
+    monkeypatch.setattr("gistembed.pairs.sources.text_files.BLOCK_ROWS", 2)
+    lines = [{"q": f"q{i}", "pos": f"p{i}"} for i in range(5)] + [{"q": "q5", "pos": "p5", "neg": "n"}]
+    Path("pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    pairs = read_pairs("pairs.jsonl")
+    assert [row[2] for row in as_rows(pairs)] == [[]] * 5 + [["n"]]
+    assert pairs.columns.negatives == ("neg",)
+    lines.append({"q": "q6", "pos": "p6", "question": "?"})
+    Path("pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with pytest.raises(UserError, match=r"^pairs\.jsonl: columns 'q', 'question' could each be the anchor\."):
+        read_pairs("pairs.jsonl")
