@@ -52,7 +52,7 @@ def data_record(pairs: Pairs) -> DataRecord:
                 place=pairs.place(row),
                 anchor=texts[int(pairs.anchors[row])],
                 positive=texts[int(pairs.positives[row])],
-                negatives=[texts[text_id] for text_id in pairs.negatives(row).tolist()],
+                negatives=texts.of(pairs.negatives(row)),
             )
             for row in range(min(_SAMPLES, len(pairs)))
         ],

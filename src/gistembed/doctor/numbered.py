@@ -34,7 +34,7 @@ class Book:
     @cached_property
     def strings(self) -> list[str]:
         """The texts, by id."""
-        return [self.texts[text_id] for text_id in range(len(self.texts))]
+        return self.texts.of(np.arange(len(self.texts)))
 
     @cached_property
     def lengths(self) -> Int64[np.ndarray, " texts"]:
