@@ -207,7 +207,7 @@ def test_a_corpus_without_anything_new(mine, data, tmp_path):
         (["--backend", "onnx"], "--backend onnx: unknown; choose one of torch, openvino, openvino-int8"),
         (["--num-negatives", "0"], "--num-negatives 0: choose at least 1"),
         (
-            ["--max-score", "-1"],
+            ["--max-cosine", "-1"],
             "{data}: no row got a negative. Take fewer with --num-negatives, loosen the margins, or give "
             "more documents with --corpus.",
         ),

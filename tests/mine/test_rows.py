@@ -101,7 +101,7 @@ def test_everything_else_of_a_row_stays():
 @pytest.mark.parametrize(("too_few", "got"), [("keep", "a negative"), ("drop", "2 negatives")])
 def test_nothing_found_is_an_error(too_few, got):
     with pytest.raises(UserError) as error:
-        mine([("q", ["best"]), ("r", ["good"])], num_negatives=2, too_few=too_few, max_score=-0.99)
+        mine([("q", ["best"]), ("r", ["good"])], num_negatives=2, too_few=too_few, max_cosine=-0.99)
     assert str(error.value) == (
         f"test: no row got {got}. Take fewer with --num-negatives, loosen the margins, or give more "
         "documents with --corpus."
