@@ -64,7 +64,7 @@ def test_fix(run, bad, tmp_path):
     assert len(read_pairs(out_file).negative_ids) == 80
     code, out, err = run("data", "doctor", bad, "--fix", out_file)
     assert (code, out) == (2, "")
-    assert err == f"gistembed: --fix {out_file}: there already; choose another name or remove it\n"
+    assert err == f"gistembed: --fix {out_file}: is there already; choose another name, or remove it\n"
 
 
 def test_fix_as_json(run, bad, tmp_path):

@@ -95,6 +95,7 @@ def test_real_text_is_mined_as_the_definition_says(mine, real, tmp_path, bert_fo
         "with_none": counts.count(0),
         "dropped": 0,
         "own_positive": 0,
+        "weightless": 0,
         "mean_positive": pytest.approx(positive, abs=1e-5),
         "mean_negative": pytest.approx(negative, abs=1e-5),
     }
@@ -225,7 +226,10 @@ def test_refused(mine, data, tmp_path, arguments, message):
     ("name", "message"),
     [
         ("there.jsonl", "is there already; choose another name, or remove it"),
-        ("out.csv", "rows are written as JSON Lines; give a name that ends with .jsonl"),
+        (
+            "out.txt",
+            "the ending '.txt' tells no format; choose one of .jsonl, .ndjson, .parquet, .arrow, .csv, .tsv",
+        ),
         ("no/out.jsonl", "there is no folder {folder}/no; make it first"),
     ],
 )

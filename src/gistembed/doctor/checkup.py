@@ -1,7 +1,6 @@
 """All checks over one source of pairs, and the cheap ones over pairs that were read already."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -10,12 +9,12 @@ from jaxtyping import Int64
 
 from gistembed.doctor import damage, language, leak, limits, near, same, shape
 from gistembed.doctor.findings import SEVERITIES, Diagnosis, Finding
-from gistembed.doctor.numbered import Book, NumberedRows, numbered_pairs, read_numbered
+from gistembed.doctor.numbered import PLAIN, Book, NumberedRows, Reading, numbered_pairs, read_numbered
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs, Texts
 
 if TYPE_CHECKING:
-    import datasets
+    from gistembed.pairs.opening import Source
 
 
 @runtime_checkable
@@ -34,11 +33,11 @@ def _silent(name: str, total: int, *, passing: bool = False) -> Iterator[Callabl
 
 
 def diagnose(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    source: "Source",
+    reading: Reading = PLAIN,
     *,
-    columns: Mapping[str, Sequence[str]] | None = None,
-    evaluation: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict | None" = None,
-    evaluation_columns: Mapping[str, Sequence[str]] | None = None,
+    evaluation: "Source | None" = None,
+    evaluation_reading: Reading = PLAIN,
     models: Mapping[str, EmbeddingModel] | None = None,
     near_duplicates: bool = True,
     stage: Stage = _silent,
@@ -47,9 +46,9 @@ def diagnose(
 
     Args:
         source: See `gistembed.pairs.read_rows`.
-        columns: Columns by role, if their names don't tell.
+        reading: How its rows are read.
         evaluation: Rows to evaluate on, which should not stand in the source.
-        evaluation_columns: The same for the rows to evaluate on.
+        evaluation_reading: How these are read.
         models: Models whose limits the texts should keep to, by what they are: ``student``, ``guide``.
         near_duplicates: Whether to look for texts that are nearly the same, which takes longest.
         stage: What shows progress.
@@ -58,8 +57,8 @@ def diagnose(
         UserError: If a source as a whole can't be read.
     """
     book = Book(Texts())
-    rows = read_numbered(source, book, columns)
-    eval_rows = None if evaluation is None else read_numbered(evaluation, book, evaluation_columns)
+    rows = read_numbered(source, book, reading)
+    eval_rows = None if evaluation is None else read_numbered(evaluation, book, evaluation_reading)
     findings = [*shape.unreadable_rows(rows), *shape.few_pairs(rows)]
     looked_at: list[str] = []
     if eval_rows is not None:

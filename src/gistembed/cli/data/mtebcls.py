@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gistembed.cli.options import AsJson, GuideName, Out, Quiet, Store
+
 if TYPE_CHECKING:
     from gistembed.build import ClassTriplets, LabelledTexts
 
@@ -19,10 +21,8 @@ def mtebcls(
             metavar="SOURCE...",
         ),
     ],
-    model: Annotated[
-        str, typer.Option("--guide", help="Model that guides: folder, hub name, or URL#MODEL of an endpoint.")
-    ],
-    out: Annotated[Path, typer.Option(help="File to write: .jsonl.")],
+    out: Out,
+    model: GuideName,
     columns: Annotated[
         str | None, typer.Option(help="Columns of all sources by role: text=NAME,label=NAME.")
     ] = None,
@@ -40,9 +40,9 @@ def mtebcls(
     skip_malformed: Annotated[
         bool, typer.Option("--skip-malformed", help="Leave out rows without a text or class, and name each.")
     ] = False,
-    store: Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a triplet of each text: a similar text of its class, and any text of another class.
 
@@ -50,7 +50,6 @@ def mtebcls(
     """
     from gistembed.build import (
         DrawSettings,
-        check_target,
         class_triplets,
         parse_label_columns,
         texts_to_encode,
@@ -58,10 +57,10 @@ def mtebcls(
     from gistembed.console import Console
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings, default_store, do_work, prepare_work
-    from gistembed.pairs import write_rows
+    from gistembed.pairs import check_out, write_rows
 
     console = Console(quiet=quiet or as_json)
-    check_target(out)
+    check_out(out)
     settings = DrawSettings(seed, topk, temperature)
     roles = parse_label_columns(columns) if columns is not None else None
     labelled = _read(sources, tasks or [], roles, skip_malformed)

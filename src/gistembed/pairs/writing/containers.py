@@ -115,7 +115,9 @@ def _write_arrow(records: Records, path: Path) -> None:
         )
         with whole_file(path) as file:
             writer = (
-                pq.ParquetWriter(file, schema) if plain_suffix(path) == ".parquet" else pa.ipc.new_file(file, schema)
+                pq.ParquetWriter(file, schema)
+                if plain_suffix(path) == ".parquet"
+                else pa.ipc.new_file(file, schema)
             )
             with writer:
                 for block in _blocks(records()):
