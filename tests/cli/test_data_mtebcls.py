@@ -173,6 +173,14 @@ def test_what_is_refused_before_any_work(build, tmp_path, arguments, problem):
     assert names["there"].read_text() == "kept"
 
 
+def test_the_last_name_is_the_file_to_write(build, tmp_path):
+    """Who forgets OUT loses nothing: a source is there already."""
+    first, second = write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv")
+    assert build(first) == (2, "", "gistembed: Missing argument 'SOURCE...'.\n")
+    code, _, err = build(first, second)
+    assert (code, err) == (2, f"gistembed: {second}: is there already; choose another name, or remove it\n")
+
+
 def test_rows_without_a_text_can_be_passed_over_and_each_is_named(build, tmp_path):
     data, out = write_csv(tmp_path / "bank.csv", [*ROWS[:2], ("", "card"), *ROWS[2:]]), tmp_path / "out.jsonl"
     problem = f"{data}:4: column 'text' is empty. Every row needs a text and its class; drop or fill the row."

@@ -184,6 +184,53 @@ def test_columns_of_vectors_guide(mine, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv.gz", "out.parquet", "out.arrow"])
+def test_every_kind_of_file(mine, data, tmp_path, name):
+    """Rows are read again as they are written as JSON Lines; a table has a row for each positive anyway."""
+    for out in (tmp_path / "out.jsonl", tmp_path / name):
+        assert mine(data, "--no-margin", "--quiet", out=out)[0] == 0
+    expected = [row for _, row in read_rows(tmp_path / "out.jsonl")]
+    assert [row for _, row in read_rows(tmp_path / name)] == expected
+
+
+def test_pairs_with_scores(mine, tmp_path):
+    """Rows of one anchor become one, what scores low is a negative, and the guide's cosine is the score."""
+    data = tmp_path / "graded.csv"
+    data.write_text(
+        "sentence1,sentence2,score\nred,a rose,1\nred,grass,0\n"
+        "blue,the sky,0.9\nred,blood,0.8\nblue,ink,0.5\n"
+    )
+    assert mine(data, "--min-score", 0.8, "--max-score", 0.1, "--no-margin", "--quiet")[0] == 0
+    red, blue = written(tmp_path / "out.jsonl")
+    assert (red["anchor"], red["positive"], red["negative"]) == (
+        "red",
+        ["a rose", "blood"],
+        ["grass", "the sky"],
+    )
+    assert (blue["anchor"], blue["positive"]) == ("blue", ["the sky"])
+    assert sorted(blue["negative"]) == ["a rose", "blood", "grass"]
+    code, _, err = mine(data, "--max-score", 0.1, out=tmp_path / "other.jsonl")
+    assert (code, err) == (
+        2,
+        "gistembed: --max-score: tells negatives from positives only with --min-score; give both\n",
+    )
+
+
+def test_documents_keep_their_ids(mine, tmp_path):
+    data, corpus = tmp_path / "pairs.jsonl", tmp_path / "corpus.jsonl"
+    data.write_text(
+        '{"anchor": "red", "positive": "a rose", "positive_id": "d1"}\n'
+        '{"anchor": "blue", "positive": "the sky"}\n'
+    )
+    corpus.write_text('{"anchor": "green", "positive": "grass", "positive_id": "d3"}\n')
+    assert mine(data, "--corpus", corpus, "--no-margin", "--quiet")[0] == 0
+    mined = [
+        dict(zip(row["negative"], row["negative_id"], strict=True)) for row in written(tmp_path / "out.jsonl")
+    ]
+    assert mined == [{"the sky": None, "grass": "d3"}, {"a rose": "d1", "grass": "d3"}]
+    assert [one.id for _, row in read_rows(tmp_path / "out.jsonl") for one in row.positives] == ["d1", None]
+
+
 def test_a_corpus_without_anything_new(mine, data, tmp_path):
     (tmp_path / "corpus.csv").write_text("text\nblood\n")
     assert mine(data, "--corpus", tmp_path / "corpus.csv", "--no-margin", "--quiet")[0] == 0
