@@ -176,7 +176,7 @@ def test_what_is_refused_before_any_work(build, tmp_path, arguments, problem):
 def test_the_last_name_is_the_file_to_write(build, tmp_path):
     """Who forgets OUT loses nothing: a source is there already."""
     first, second = write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv")
-    assert build(first) == (2, "", "gistembed: Missing argument 'SOURCE...'.\n")
+    assert build(first) == (2, "", "gistembed: Missing argument 'SOURCE'.\n")
     code, _, err = build(first, second)
     assert (code, err) == (2, f"gistembed: {second}: is there already; choose another name, or remove it\n")
 

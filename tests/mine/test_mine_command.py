@@ -216,6 +216,21 @@ def test_pairs_with_scores(mine, tmp_path):
     )
 
 
+def test_columns_of_vectors_guide_pairs_with_scores(mine, tmp_path):
+    """The row that is neither a positive nor a negative has a vector too, which nobody needs."""
+    columns = {
+        "sentence1": ["red", "blue", "blue"],
+        "sentence2": ["a rose", "the sky", "ink"],
+        "score": [1.0, 1.0, 0.5],
+        "av": [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
+        "pv": [[0.8, 0.6], [0.28, 0.96], [0.6, 0.8]],
+    }
+    data = write_jsonl(tmp_path / "pairs.jsonl", columns)
+    options = ("--min-score", 1, "--no-margin", "--quiet")
+    assert mine(data, *options, guide="columns:anchor=av,positive=pv")[0] == 0
+    assert [row["negative"] for row in written(tmp_path / "out.jsonl")] == ["the sky", "a rose"]
+
+
 def test_documents_keep_their_ids(mine, tmp_path):
     data, corpus = tmp_path / "pairs.jsonl", tmp_path / "corpus.jsonl"
     data.write_text(

@@ -117,7 +117,7 @@ def test_nothing_found_is_an_error(too_few, got):
 
 
 def test_rows_of_weight_0_are_no_pairs():
-    """No pair has the anchor "far": a lookup that takes the nearest anchor would give it another's negatives."""
+    """No pair has the anchor "far": a lookup that takes what is nearest gives it another's negatives."""
     rows = [row_of("q", ["best"]), row_of("r", ["good"]), row_of("far", ["near"], weight=0.0)]
     pairs, mined, settings = mined_for(rows[:2])
     tally = MiningTally()

@@ -13,11 +13,14 @@ from gistembed.cli.options import (
     GuideName,
     KeptDtype,
     MaxLength,
+    MaxScore,
+    MinScore,
     Quiet,
     RequestsPerMinute,
     RunBackend,
     Store,
     chosen,
+    grades_of,
     roles_of,
 )
 
@@ -40,6 +43,8 @@ def encode(
     data: Data,
     model: GuideName,
     columns: ColumnNames = None,
+    min_score: MinScore = None,
+    max_score: MaxScore = None,
     max_length: MaxLength = None,
     dimensions: Annotated[
         int | None, typer.Option(help="First numbers of a vector to keep, or to ask an endpoint for (all).")
@@ -74,7 +79,7 @@ def encode(
     from gistembed.terms import Backend, VectorDtype
 
     console = Console(quiet=quiet or as_json)
-    pairs = read_pairs(data, columns=roles_of(columns))
+    pairs = read_pairs(data, columns=roles_of(columns), grades=grades_of(min_score, max_score))
     settings = GuideSettings(
         model,
         max_length=max_length,

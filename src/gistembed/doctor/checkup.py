@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
 
 from gistembed.doctor import damage, language, leak, limits, near, same, shape
 from gistembed.doctor.findings import SEVERITIES, Diagnosis, Finding
@@ -85,7 +84,7 @@ def diagnose(
         unreadable_rows=rows.unreadable,
         pairs=len(rows.positives),
         negatives=len(rows.negatives),
-        distinct_texts=len(_text_ids(rows)),
+        distinct_texts=len(rows.text_ids),
         looked_at=tuple(looked_at),
         findings=_sorted(findings),
     )
@@ -154,12 +153,12 @@ def _near(
 ) -> near.NearTexts:
     """Near duplicates among the texts of whole rows, as many as the limit allows."""
     lengths = rows.book.lengths
-    texts = _text_ids(rows)
+    texts = rows.text_ids
     anchors = np.empty(0, np.int64) if evaluation is None else np.unique(evaluation.anchors)
     characters, room = int(lengths[texts].sum()), max(near.LIMIT - int(lengths[anchors].sum()), 0)
     if characters > room:
         drawn = rows.sample(len(rows) * room // characters)
-        texts = _text_ids(drawn)
+        texts = drawn.text_ids
         looked_at.append(
             f"near duplicates: among {len(drawn):,} of {len(rows):,} rows, drawn at random; there are more "
             "among all"
@@ -183,10 +182,6 @@ def _cut(
             f"tokens of the {who}: in {limits.COUNTED_TEXTS:,} texts of each role at most, drawn at random"
         )
     return limits.cut_texts(rows, counted)
-
-
-def _text_ids(rows: NumberedRows) -> Int64[np.ndarray, " texts"]:
-    return np.unique(np.concatenate([rows.anchors, rows.positives, rows.negatives]))
 
 
 def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:

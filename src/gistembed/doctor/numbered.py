@@ -112,6 +112,17 @@ class NumberedRows:
         anchors: Int64[np.ndarray, " pairs"] = self.anchors[self.pair_rows]
         return anchors
 
+    @cached_property
+    def text_ids(self) -> Int64[np.ndarray, " texts"]:
+        """Ids of the distinct texts, sorted."""
+        return np.unique(np.concatenate([self.anchors, self.positives, self.negatives]))
+
+    def by_role(self) -> Iterator[tuple[str, Int64[np.ndarray, " texts"], Int64[np.ndarray, " texts"]]]:
+        """For anchors, positives and negatives: what they are, their text ids, and the row of each."""
+        yield "anchor", self.anchors, np.arange(len(self))
+        yield "positive", self.positives, self.pair_rows
+        yield "negative", self.negatives, self.negative_rows
+
     def text(self, text_id: int) -> str:
         """The text with this id."""
         return self.book.strings[text_id]

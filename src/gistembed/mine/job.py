@@ -181,4 +181,6 @@ def _vectors(job: MiningJob, part: Pairs, console: Console) -> GuideVectors:
     if is_given(name):
         return given_vectors(name, part)
     work = prepare_work(job.guide, job.store or default_store(), part, dtype=job.dtype)
+    if (estimate := work.estimate(None)) is not None:
+        console.say(f"to be sent: {estimate}")
     return do_work(work, console)

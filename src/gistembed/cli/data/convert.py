@@ -6,17 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gistembed.cli.options import (
-    AsJson,
-    ColumnNames,
-    Data,
-    MaxScore,
-    MinScore,
-    Quiet,
-    chosen,
-    grades_of,
-    roles_of,
-)
+from gistembed.cli.options import AsJson, ColumnNames, Data, MaxScore, MinScore, chosen, grades_of, roles_of
 
 
 def convert(
@@ -38,7 +28,7 @@ def convert(
         bool, typer.Option("--lossy", help="Leave out what the format has no place for.")
     ] = False,
     as_json: AsJson = False,
-    quiet: Quiet = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
 ) -> None:
     """Write the rows of DATA to OUT in another format; refuse where something would be lost."""
     from gistembed.pairs import FORMATS, read_rows, write_rows

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gistembed.cli.data.encoding import encoded
 from gistembed.cli.options import AsJson, Out, Quiet, Store
 
 if TYPE_CHECKING:
@@ -111,13 +112,8 @@ class _Build:
         self.filtered += count
 
     def _encode(self, texts: "TextsByRole") -> "GuideVectors":
-        from gistembed.guide import GuideSettings, default_store, do_work, prepare_work
-
         assert self.guide is not None
-        work = prepare_work(GuideSettings(self.guide), self.store or default_store(), texts)
-        if (estimate := work.estimate(None)) is not None:
-            self.console.say(f"to be sent: {estimate}")
-        return do_work(work, self.console)
+        return encoded(self.guide, self.store, texts, self.console)
 
     def _place(self, number: int) -> str:
         return f"{self._name}: record {number}"

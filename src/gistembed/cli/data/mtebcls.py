@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gistembed.cli.data.encoding import encoded
 from gistembed.cli.options import AsJson, GuideName, Out, Quiet, Store
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def mtebcls(
         typer.Argument(
             help="Texts with classes: .jsonl, .csv, .tsv, .parquet, a datasets folder, or mteb:TASK. "
             "Each is a task of its own.",
-            metavar="SOURCE...",
+            metavar="SOURCE",
         ),
     ],
     out: Out,
@@ -56,7 +57,6 @@ def mtebcls(
     )
     from gistembed.console import Console
     from gistembed.errors import UserError
-    from gistembed.guide import GuideSettings, default_store, do_work, prepare_work
     from gistembed.pairs import check_out, write_rows
 
     console = Console(quiet=quiet or as_json)
@@ -66,11 +66,7 @@ def mtebcls(
     labelled = _read(sources, tasks or [], roles, skip_malformed)
     for problem in (problem for one in labelled for problem in one.problems()):
         console.warn(problem)
-    asked = texts_to_encode(labelled)
-    work = prepare_work(GuideSettings(model), store or default_store(), asked)
-    if (estimate := work.estimate(None)) is not None:
-        console.say(f"to be sent: {estimate}")
-    vectors = do_work(work, console)
+    vectors = encoded(model, store, texts_to_encode(labelled), console)
     found = []
     for one in labelled:
         with console.stage(f"draw, {one.task}", len(one)) as progress:
