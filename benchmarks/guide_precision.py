@@ -25,7 +25,7 @@ from benchmarks.kept import Kept, ways_to_keep
 from benchmarks.tables import write_table
 from gistembed.audit.masked import stacked
 from gistembed.batches import BatchIds, BatchPlan, batch_ids
-from gistembed.guide.compiled import compile_transformer
+from gistembed.guide.scorers.compiled import compile_transformer
 from gistembed.mask import BatchMask, MaskPolicy, score_rows, unit_length
 from gistembed.models import ROLES, EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from gistembed import files
-from gistembed.guide import GuideIdentity, GuideStore, Keys, compact, shard, verify, writer
+from gistembed.guide import GuideIdentity, GuideStore, Keys, compact, verify
+from gistembed.guide.store import shard, writer
 
 IDENTITY = GuideIdentity(files="c" * 32, max_length=None, dimensions=3)
 FAILPOINTS = ("moment", "write", "flush", "rename", "remove")

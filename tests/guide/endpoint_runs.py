@@ -12,8 +12,8 @@ import numpy as np
 from tests.guide.endpoint_server import DIMENSIONS, unit_vector_of
 
 from gistembed.guide import GuideIdentity, GuideSettings, GuideStore, Keys, open_guide
-from gistembed.guide.encode import TextRun
-from gistembed.guide.workers import WorkerSettings, encode_in_processes
+from gistembed.guide.encoding.encode import TextRun
+from gistembed.guide.encoding.workers import WorkerSettings, encode_in_processes
 
 PIECE_TEXTS = 4
 TEXTS = [f"text {number}" for number in range(40)]
@@ -43,7 +43,7 @@ def held(settings, texts=TEXTS):
 
 
 if __name__ == "__main__":
-    from gistembed.guide import workers
+    from gistembed.guide.encoding import workers
 
     workers.PIECE_TEXTS = PIECE_TEXTS
     encode_in_processes(settings_of(sys.argv[1], Path(sys.argv[2])), [run_of(TEXTS)], 2)

@@ -4,10 +4,10 @@ import numpy as np
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed.guide import GuideIdentity, GuideSettings, GuideStore, compact, open_guide, plan_encoding
-from gistembed.guide.encode import encode_run
-from gistembed.guide.vectors import longest_first
-from gistembed.guide.workers import WorkerSettings
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.encoding.encode import encode_run
+from gistembed.guide.encoding.vectors import longest_first
+from gistembed.guide.encoding.workers import WorkerSettings
+from gistembed.guide.store.writer import StoreWriter
 
 
 def check_same_store(model, root, encode):

@@ -8,7 +8,7 @@ from tests.pairs.pairs_samples import pairs_of
 
 from gistembed import UserError
 from gistembed.guide import GuideIdentity, GuideSettings, open_guide, prepare_work
-from gistembed.guide.compiled import compile_transformer
+from gistembed.guide.scorers.compiled import compile_transformer
 from gistembed.models import load_model
 
 TEXTS = ["", "a", "a longer text of more words", *(f"text {number} " * number for number in range(1, 9))]

@@ -11,8 +11,8 @@ from tests.tiny_models import DIMENSIONS
 
 from gistembed.errors import StorageError, UserError
 from gistembed.guide import GuideIdentity, GuideStore, Keys, encode_texts, plan_encoding
-from gistembed.guide.encode import TextRun, UnusableVectorError, encode_run
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.encoding.encode import TextRun, UnusableVectorError, encode_run
+from gistembed.guide.store.writer import StoreWriter
 from gistembed.models import EmbeddingModel, load_model
 
 TEXTS = ["0", "1", "2", "3", "4", "5", "6"]
@@ -52,7 +52,7 @@ def commits(monkeypatch):
         append(self, keys, vectors, lengths)
 
     monkeypatch.setattr(StoreWriter, "append", spy)
-    monkeypatch.setattr("gistembed.guide.encode._COMMIT_TEXTS", 4)
+    monkeypatch.setattr("gistembed.guide.encoding.encode._COMMIT_TEXTS", 4)
     return commits
 
 

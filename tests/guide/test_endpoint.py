@@ -41,9 +41,9 @@ from gistembed.guide import (
     plan_encoding,
     prepare_work,
 )
-from gistembed.guide.encode import encode_run
-from gistembed.guide.endpoint import EndpointGuide, Estimate
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.encoding.encode import encode_run
+from gistembed.guide.scorers.endpoint import EndpointGuide, Estimate
+from gistembed.guide.store.writer import StoreWriter
 
 KEY = "sk-never-to-be-seen-4711"
 # Each client reads the machine's certificates, which takes longer than a test.
@@ -361,7 +361,7 @@ def test_requests_per_minute(server, monkeypatch):
             self.now += seconds
 
     clock = Clock()
-    monkeypatch.setattr("gistembed.guide.endpoint_client.time", clock)
+    monkeypatch.setattr("gistembed.guide.scorers.endpoint_client.time", clock)
     guide = guide_of(server, batch_size=1, requests_per_minute=30.0)
     server.script = [embeddings(), failure(500, "oops")]
     guide.embed(["red", "green"], "anchor")
@@ -440,7 +440,7 @@ def test_an_error_keeps_what_the_others_brought(server, tmp_path):
 
 _WAITING = """
 import sys
-from gistembed.guide.endpoint import EndpointGuide
+from gistembed.guide.scorers.endpoint import EndpointGuide
 guide = EndpointGuide(sys.argv[1], "tiny", {"anchor": "", "document": ""}, dimensions=8)
 guide.embed(["red"], "anchor")
 """

@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed.errors import UserError
-from gistembed.guide import given_files, given_texts
-from gistembed.guide.given import given_identity, given_vectors
+from gistembed.guide.given import files as given_files
+from gistembed.guide.given import texts as given_texts
+from gistembed.guide.given.join import given_identity, given_vectors
 from gistembed.pairs import Texts, read_pairs
 
 TEXTS = ["red", "two\nlines", "café", "cafe\u0301", "Café", "日本語 🔥", "unused"]

@@ -7,7 +7,7 @@ import pytest
 from tests.guide.store_samples import IDENTITY, check, filled, keys_of, vectors_of
 
 from gistembed.guide import GuideFacts, GuideIdentity, GuideStore
-from gistembed.guide.manifest import NAME, Manifest, known_facts, manifests, read_manifest
+from gistembed.guide.store.manifest import NAME, Manifest, known_facts, manifests, read_manifest
 
 FACTS = GuideFacts("transformer", 1234, 32, None, {"anchor": "q: ", "document": ""}, branches=False)
 MANIFEST = Manifest("a guide", IDENTITY, FACTS)

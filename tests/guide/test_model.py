@@ -10,7 +10,7 @@ from tests.tiny_models import DIMENSIONS, MAX_LENGTH
 from gistembed.console import Console
 from gistembed.errors import UserError
 from gistembed.guide import GuideFacts, GuideSettings, do_work, prepare_work, stores_in
-from gistembed.guide.manifest import Manifest, read_manifest
+from gistembed.guide.store.manifest import Manifest, read_manifest
 from gistembed.models import load_model
 
 ROWS = [("red", "a rose", []), ("blue", "the sky", ["the sea"])]
@@ -33,7 +33,7 @@ def no_loading(monkeypatch):
     def refuse(*_arguments, **_options):
         raise AssertionError("the model is loaded")
 
-    monkeypatch.setattr("gistembed.guide.model.load_model", refuse)
+    monkeypatch.setattr("gistembed.guide.scorers.model.load_model", refuse)
 
 
 def test_the_store_knows_what_the_model_is(store, bert_folder):
@@ -90,7 +90,7 @@ def test_other_settings_are_known_too_but_have_vectors_of_their_own(store, bert_
         assert (guide.roles_share_vectors, guide.dimensions, guide.max_length) == wanted
         do_work(work, QUIET)
         with monkeypatch.context() as patch:
-            patch.setattr("gistembed.guide.model.load_model", None)
+            patch.setattr("gistembed.guide.scorers.model.load_model", None)
             assert len(work_of(bert_folder, store, **settings).missing) == 0
 
 

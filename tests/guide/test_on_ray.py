@@ -16,8 +16,8 @@ from tests.guide.pid_as_key import begin
 from tests.guide.same_store import check_same_store
 
 from gistembed.errors import StorageError, UserError
-from gistembed.guide.encode import UnusableVectorError
-from gistembed.guide.on_ray import _RayWorker, _run, _table, encode_on_ray
+from gistembed.guide.encoding.encode import UnusableVectorError
+from gistembed.guide.encoding.on_ray import _RayWorker, _run, _table, encode_on_ray
 
 # Ray Data warns of its own settings, which nobody has set.
 pytestmark = [
@@ -55,7 +55,7 @@ def cluster():
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    monkeypatch.setattr("gistembed.guide.on_ray.PIECE_TEXTS", PIECE_TEXTS)
+    monkeypatch.setattr("gistembed.guide.encoding.on_ray.PIECE_TEXTS", PIECE_TEXTS)
 
 
 def kill(handler, request):

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from tests.guide.store_samples import IDENTITY, keys_of, lengths_of, vectors_of
 
 from gistembed.guide import GuideIdentity, Keys
-from gistembed.guide.shard import BLOCK_ROWS, DamagedError, Shard, write_shard
+from gistembed.guide.store.shard import BLOCK_ROWS, DamagedError, Shard, write_shard
 
 
 def written(path, *numbers, identity=IDENTITY):

@@ -11,7 +11,7 @@ from tests.guide.store_samples import IDENTITY, check, filled, held, keys_of, le
 
 from gistembed.errors import StorageError, UserError
 from gistembed.guide import Compaction, GuideStore, compact, export, verify
-from gistembed.guide.shard import BLOCK_ROWS
+from gistembed.guide.store.shard import BLOCK_ROWS
 
 MANY = range(BLOCK_ROWS + 10)
 
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("count", [0, 3, BLOCK_ROWS + 10])
 def test_vectors_as_parquet_and_as_array(tmp_path, monkeypatch, count):
-    monkeypatch.setattr("gistembed.guide.upkeep._EXPORT_ROWS", BLOCK_ROWS)
+    monkeypatch.setattr("gistembed.guide.store.upkeep._EXPORT_ROWS", BLOCK_ROWS)
     store = GuideStore(tmp_path / "store", IDENTITY)
     for start in range(0, count, 700):
         part = range(start, min(start + 700, count))

@@ -17,9 +17,9 @@ from tests.guide.same_store import check_same_store
 
 from gistembed.errors import UserError
 from gistembed.guide import GuideStore, open_guide
-from gistembed.guide.encode import UnusableVectorError, encode_run
-from gistembed.guide.workers import encode_in_processes
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.encoding.encode import UnusableVectorError, encode_run
+from gistembed.guide.encoding.workers import encode_in_processes
+from gistembed.guide.store.writer import StoreWriter
 
 ANSWER = embeddings()
 
@@ -32,7 +32,7 @@ def slow(handler, request):
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    monkeypatch.setattr("gistembed.guide.workers.PIECE_TEXTS", PIECE_TEXTS)
+    monkeypatch.setattr("gistembed.guide.encoding.workers.PIECE_TEXTS", PIECE_TEXTS)
     monkeypatch.setenv("NO_PROXY", "*")
 
 

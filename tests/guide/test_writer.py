@@ -12,13 +12,13 @@ from tests.guide.store_samples import IDENTITY, check, filled, held, keys_of, le
 
 from gistembed.errors import StorageError
 from gistembed.guide import GuideStore, compact
-from gistembed.guide.upkeep import write_merged
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.store.upkeep import write_merged
+from gistembed.guide.store.writer import StoreWriter
 
 
 @pytest.fixture(autouse=True)
 def merge_three(monkeypatch):
-    monkeypatch.setattr("gistembed.guide.writer._MERGED_FILES", 3)
+    monkeypatch.setattr("gistembed.guide.store.writer._MERGED_FILES", 3)
 
 
 def written(writer, numbers):
@@ -100,7 +100,7 @@ def test_another_process_compacts_during_a_merge(tmp_path, monkeypatch):
         return path
 
     writer = StoreWriter(GuideStore(tmp_path, IDENTITY))
-    monkeypatch.setattr("gistembed.guide.writer.write_merged", write_and_compact)
+    monkeypatch.setattr("gistembed.guide.store.writer.write_merged", write_and_compact)
     written(writer, range(9))
     store = GuideStore(tmp_path, IDENTITY)
     check(store, *range(9))
@@ -114,7 +114,7 @@ def test_a_disk_without_room_for_a_merge_loses_nothing(tmp_path, monkeypatch):
         def full(*_arguments):
             raise StorageError("full")
 
-        patch.setattr("gistembed.guide.writer.write_merged", full)
+        patch.setattr("gistembed.guide.store.writer.write_merged", full)
         written(writer, range(4))
     assert sizes(tmp_path) == [1, 1, 1, 1]
     written(writer, range(4, 9))

@@ -1,16 +1,6 @@
 """The guide: each distinct text encoded once, kept on disk, looked up by text id."""
 
-from gistembed.guide.endpoint import EndpointGuide, Estimate
-from gistembed.guide.given import given_identity, given_vectors, is_given
-from gistembed.guide.given_columns import column_identity, column_vectors, is_columns
-from gistembed.guide.identity import GuideIdentity
-from gistembed.guide.keys import Keys
-from gistembed.guide.manifest import GuideFacts
-from gistembed.guide.model import ModelGuide
-from gistembed.guide.opening import Guide, GuideSettings, is_endpoint, open_guide
-from gistembed.guide.store import GuideStore, StoreSummary, default_store, stores_in
-from gistembed.guide.upkeep import Compaction, StoreCheck, compact, export, verify
-from gistembed.guide.vectors import (
+from gistembed.guide.encoding.vectors import (
     Asked,
     EncodingPlan,
     GuideVectors,
@@ -21,7 +11,17 @@ from gistembed.guide.vectors import (
     plan_encoding,
     text_ids_by_role,
 )
-from gistembed.guide.work import GuideWork, do_work, prepare_work
+from gistembed.guide.encoding.work import GuideWork, do_work, prepare_work
+from gistembed.guide.given.columns import column_identity, column_vectors, is_columns
+from gistembed.guide.given.join import given_identity, given_vectors, is_given
+from gistembed.guide.scorers.endpoint import EndpointGuide, Estimate
+from gistembed.guide.scorers.model import ModelGuide
+from gistembed.guide.scorers.opening import Guide, GuideSettings, is_endpoint, open_guide
+from gistembed.guide.store.identity import GuideIdentity
+from gistembed.guide.store.keys import Keys
+from gistembed.guide.store.manifest import GuideFacts
+from gistembed.guide.store.store import GuideStore, StoreSummary, default_store, stores_in
+from gistembed.guide.store.upkeep import Compaction, StoreCheck, compact, export, verify
 
 __all__ = [
     "Asked",

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gistembed.errors import UserError
-from gistembed.guide.encode import TextRun, encode_run
-from gistembed.guide.identity import GuideIdentity
-from gistembed.guide.opening import GuideSettings, guide_identity, open_guide
-from gistembed.guide.store import GuideStore
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.encoding.encode import TextRun, encode_run
+from gistembed.guide.scorers.opening import GuideSettings, guide_identity, open_guide
+from gistembed.guide.store.identity import GuideIdentity
+from gistembed.guide.store.store import GuideStore
+from gistembed.guide.store.writer import StoreWriter
 
 if TYPE_CHECKING:
     from ctypes import c_bool

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Int32, Num
 
 from gistembed.errors import StorageError
-from gistembed.guide.keys import Keys
-from gistembed.guide.store import GuideStore
-from gistembed.guide.upkeep import sound_rows, write_merged
+from gistembed.guide.store.keys import Keys
+from gistembed.guide.store.store import GuideStore
+from gistembed.guide.store.upkeep import sound_rows, write_merged
 
 # So many files of like size become one: no more than this times three or four are ever there, and each vector
 # is written three or four times at most, for a billion of them.

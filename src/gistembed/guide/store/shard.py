@@ -18,8 +18,8 @@ import xxhash
 from jaxtyping import Bool, Int32, Int64, Num
 
 from gistembed.files import whole_file
-from gistembed.guide.identity import GuideIdentity
-from gistembed.guide.keys import Keys
+from gistembed.guide.store.identity import GuideIdentity
+from gistembed.guide.store.keys import Keys
 
 SUFFIX = ".safetensors"
 BLOCK_ROWS = 1024

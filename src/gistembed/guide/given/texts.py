@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gistembed.errors import UserError
-from gistembed.guide.keys import Keys
+from gistembed.guide.store.keys import Keys
 from gistembed.models import ROLES
 from gistembed.pairs import Pairs
 from gistembed.pairs.rows.cells import KINDS, surrogate_problem

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, Num
 
 from gistembed.errors import UserError
-from gistembed.guide.encode import TextRun, UnusableVectorError, encode_run
-from gistembed.guide.endpoint import EndpointGuide, Estimate
-from gistembed.guide.keys import Keys
-from gistembed.guide.opening import Guide
-from gistembed.guide.store import GuideStore
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.encoding.encode import TextRun, UnusableVectorError, encode_run
+from gistembed.guide.scorers.endpoint import EndpointGuide, Estimate
+from gistembed.guide.scorers.opening import Guide
+from gistembed.guide.store.keys import Keys
+from gistembed.guide.store.store import GuideStore
+from gistembed.guide.store.writer import StoreWriter
 from gistembed.models import TASKS, EmbeddingModel
 from gistembed.pairs import Pairs, Texts
 from gistembed.terms import Role

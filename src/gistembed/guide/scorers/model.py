@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from gistembed.errors import UserError
-from gistembed.guide.manifest import GuideFacts
+from gistembed.guide.store.manifest import GuideFacts
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.terms import Backend, Role
 
@@ -134,7 +134,7 @@ class ModelGuide:
             dimensions=self._dimensions,
         )
         if self._backend != "torch":
-            from gistembed.guide.compiled import compile_transformer
+            from gistembed.guide.scorers.compiled import compile_transformer
 
             compile_transformer(self._model, self._backend)
         return facts

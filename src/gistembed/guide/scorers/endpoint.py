@@ -15,8 +15,8 @@ import xxhash
 from jaxtyping import Float32, Float64, Int32
 
 from gistembed.errors import UserError
-from gistembed.guide.endpoint_client import EXAMPLE_URL, EndpointClient, Pace
-from gistembed.guide.manifest import GuideFacts
+from gistembed.guide.scorers.endpoint_client import EXAMPLE_URL, EndpointClient, Pace
+from gistembed.guide.store.manifest import GuideFacts
 from gistembed.models import ROLES
 from gistembed.terms import Role
 

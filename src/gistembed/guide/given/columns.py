@@ -10,7 +10,7 @@ import xxhash
 from jaxtyping import Float32, Int64
 
 from gistembed.errors import UserError
-from gistembed.guide.vectors import GuideVectors, text_ids_by_role
+from gistembed.guide.encoding.vectors import GuideVectors, text_ids_by_role
 from gistembed.pairs import Columns, Pairs, parse_columns
 from gistembed.pairs.opening import open_table
 from gistembed.pairs.rows.cells import KINDS, negative_passages

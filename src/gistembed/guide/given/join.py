@@ -9,10 +9,10 @@ import xxhash
 from jaxtyping import Bool, Float, Int64, UInt64
 
 from gistembed.errors import UserError
-from gistembed.guide.given_files import KINDS, FileVectors, checked, open_given, reading
-from gistembed.guide.given_texts import read_keys, texts_path
-from gistembed.guide.keys import Keys
-from gistembed.guide.vectors import GuideVectors, text_ids_by_role
+from gistembed.guide.encoding.vectors import GuideVectors, text_ids_by_role
+from gistembed.guide.given.files import KINDS, FileVectors, checked, open_given, reading
+from gistembed.guide.given.texts import read_keys, texts_path
+from gistembed.guide.store.keys import Keys
 from gistembed.pairs import Pairs
 from gistembed.pairs.wording import located, quoted
 from gistembed.terms import Role

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from gistembed.errors import UserError
-from gistembed.guide.given_texts import find_column, name_column, open_texts, texts_path
+from gistembed.guide.given.texts import find_column, name_column, open_texts, texts_path
 from gistembed.pairs.rows.columns import plain_name
 from gistembed.pairs.sources.arrow_tables import open_parquet
 from gistembed.pairs.sources.table import Table

@@ -11,9 +11,9 @@ from jaxtyping import Int64
 
 from gistembed.errors import UserError
 from gistembed.files import flush_folder, whole_file
-from gistembed.guide.keys import Keys
-from gistembed.guide.shard import BLOCK_ROWS
-from gistembed.guide.store import GuideStore, is_unfinished, refused
+from gistembed.guide.store.keys import Keys
+from gistembed.guide.store.shard import BLOCK_ROWS
+from gistembed.guide.store.store import GuideStore, is_unfinished, refused
 
 # A writer touches its unfinished file every few seconds; one that was not touched for so long has no writer.
 _ABANDONED_SECONDS = 3600.0

@@ -1,7 +1,7 @@
 """Guide vectors on disk: a folder for each guide, of shards that are each committed by one rename.
 
 Writers never touch each other's files, and readers see a shard whole or not at all. What the shards hold is
-found by searching each of them; `gistembed.guide.upkeep` merges many into one.
+found by searching each of them; `gistembed.guide.store.upkeep` merges many into one.
 """
 
 import errno
@@ -16,10 +16,10 @@ from jaxtyping import Int32, Int64, Num
 
 from gistembed.errors import StorageError, UserError
 from gistembed.files import can_be_written, no_space
-from gistembed.guide.identity import GuideIdentity
-from gistembed.guide.keys import Keys
-from gistembed.guide.manifest import NAME, GuideFacts, Manifest, manifests, read_manifest
-from gistembed.guide.shard import BLOCK_ROWS, SUFFIX, DamagedError, Shard, write_shard
+from gistembed.guide.store.identity import GuideIdentity
+from gistembed.guide.store.keys import Keys
+from gistembed.guide.store.manifest import NAME, GuideFacts, Manifest, manifests, read_manifest
+from gistembed.guide.store.shard import BLOCK_ROWS, SUFFIX, DamagedError, Shard, write_shard
 
 # Others may merge shards while we look for them.
 _MOST_LOOKS = 10

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gistembed.errors import UserError
-from gistembed.guide.endpoint import EndpointGuide
-from gistembed.guide.identity import GuideIdentity
-from gistembed.guide.manifest import known_facts
-from gistembed.guide.model import ModelGuide
+from gistembed.guide.scorers.endpoint import EndpointGuide
+from gistembed.guide.scorers.model import ModelGuide
+from gistembed.guide.store.identity import GuideIdentity
+from gistembed.guide.store.manifest import known_facts
 from gistembed.models import ROLES, EmbeddingModel, folder_identity, resolve_folder
 from gistembed.terms import Backend, Role, VectorDtype
 

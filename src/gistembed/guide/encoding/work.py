@@ -4,13 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gistembed.console import Console
-from gistembed.guide.encode import encode_run
-from gistembed.guide.endpoint import EndpointGuide, Estimate
-from gistembed.guide.model import ModelGuide
-from gistembed.guide.on_ray import encode_on_ray
-from gistembed.guide.opening import GuideSettings, guide_identity, open_guide
-from gistembed.guide.store import GuideStore
-from gistembed.guide.vectors import (
+from gistembed.guide.encoding.encode import encode_run
+from gistembed.guide.encoding.on_ray import encode_on_ray
+from gistembed.guide.encoding.vectors import (
     Asked,
     EncodingPlan,
     GuideVectors,
@@ -20,8 +16,12 @@ from gistembed.guide.vectors import (
     naming_the_row,
     plan_encoding,
 )
-from gistembed.guide.workers import WorkerSettings, encode_in_processes
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.encoding.workers import WorkerSettings, encode_in_processes
+from gistembed.guide.scorers.endpoint import EndpointGuide, Estimate
+from gistembed.guide.scorers.model import ModelGuide
+from gistembed.guide.scorers.opening import GuideSettings, guide_identity, open_guide
+from gistembed.guide.store.store import GuideStore
+from gistembed.guide.store.writer import StoreWriter
 from gistembed.terms import VectorDtype
 
 

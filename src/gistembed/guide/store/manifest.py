@@ -10,7 +10,7 @@ import xxhash
 from pydantic import TypeAdapter
 
 from gistembed.files import write_whole
-from gistembed.guide.identity import GuideIdentity
+from gistembed.guide.store.identity import GuideIdentity
 from gistembed.terms import Role
 
 NAME = "guide.json"

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Int32
 
 from gistembed.errors import StorageError, UserError
-from gistembed.guide.keys import Keys
-from gistembed.guide.opening import Guide
-from gistembed.guide.writer import StoreWriter
+from gistembed.guide.scorers.opening import Guide
+from gistembed.guide.store.keys import Keys
+from gistembed.guide.store.writer import StoreWriter
 from gistembed.terms import Role
 
 _COMMIT_TEXTS = 2048

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from gistembed.errors import StorageError, UserError
-from gistembed.guide.encode import TextRun, UnusableVectorError
-from gistembed.guide.keys import Keys
-from gistembed.guide.workers import PIECE_TEXTS, EncodingWorker, WorkerSettings
+from gistembed.guide.encoding.encode import TextRun, UnusableVectorError
+from gistembed.guide.encoding.workers import PIECE_TEXTS, EncodingWorker, WorkerSettings
+from gistembed.guide.store.keys import Keys
 
 _ERRORS = {kind.__name__: kind for kind in (UserError, StorageError, UnusableVectorError)}
 # So many workers may die with the same texts in hand; Ray by itself would start others for ever.
