@@ -183,5 +183,6 @@ def test_full_disk_is_one_line_with_its_own_exit_code(run, arguments, monkeypatc
     code, out, err = run(*flat(arguments))
     assert (code, out) == (4, "")
     assert err.splitlines()[-1] == (
-        "gistembed: somewhere: No space left on device; free space, then go on with --resume"
+        "gistembed: somewhere: No space left on device; free space, then run the command again "
+        "(`fit` with --resume)"
     )

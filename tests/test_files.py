@@ -81,7 +81,7 @@ def test_a_folder_in_the_place_stays(tmp_path):
         (
             OSError(errno.ENOSPC, "No space left on device", "a/b"),
             StorageError,
-            "a/b: No space left on device; free space, then go on with --resume",
+            "a/b: No space left on device; free space, then run the command again (`fit` with --resume)",
         ),
         (
             OSError(errno.EROFS, "Read-only file system", "a"),

@@ -35,6 +35,10 @@ def data_record(pairs: Pairs) -> DataRecord:
             "anchor": [pairs.columns.anchor],
             "positive": list(pairs.columns.positive),
             "negative": list(pairs.columns.negatives),
+            **{
+                role.replace("_", " "): [name for name in names if name]
+                for role, names in pairs.columns.more.items()
+            },
         },
         ignored_columns=list(pairs.columns.ignored),
         rows_read=pairs.rows_read,
@@ -42,16 +46,25 @@ def data_record(pairs: Pairs) -> DataRecord:
         negatives=len(pairs.negative_ids),
         distinct_texts=len(pairs.text_ids()),
         dropped=dict(pairs.dropped),
+        tasks=_tasks(pairs),
         samples=[
             PairSample(
                 place=pairs.place(row),
                 anchor=texts[int(pairs.anchors[row])],
                 positive=texts[int(pairs.positives[row])],
-                negatives=[texts[text_id] for text_id in pairs.negatives(row).tolist()],
+                negatives=texts.of(pairs.negatives(row)),
             )
             for row in range(min(_SAMPLES, len(pairs)))
         ],
     )
+
+
+def _tasks(pairs: Pairs) -> dict[str, int]:
+    """How many pairs each task has; those without one have an empty name."""
+    if pairs.tasks is None:
+        return {}
+    counts = np.bincount(pairs.tasks, minlength=len(pairs.task_names)).tolist()
+    return dict(zip(pairs.task_names, counts, strict=True))
 
 
 def model_record(model: Guide, lengths: Int32[np.ndarray, " texts"]) -> ModelRecord:

@@ -80,7 +80,7 @@ def storage_error(error: OSError, *, place: str = "") -> UserError:
     where = os.fsdecode(error.filename) if error.filename is not None else place
     line = f"{where}: {error.strerror}" if where else str(error.strerror or error)
     if no_space(error):
-        return StorageError(f"{line}; free space, then go on with --resume")
+        return StorageError(f"{line}; free space, then run the command again (`fit` with --resume)")
     if error.errno == errno.EROFS:
         return StorageError(f"{line}; choose a folder that can be written")
     return UserError(line)

@@ -34,6 +34,7 @@ class DataRecord(Record):
         negatives: Explicit negatives kept, over all pairs.
         distinct_texts: Distinct texts among the kept pairs.
         dropped: How many rows, pairs or negatives were left out, by reason in words.
+        tasks: How many pairs each task has, where there are tasks.
         samples: The first few pairs, as texts.
     """
 
@@ -46,6 +47,7 @@ class DataRecord(Record):
     negatives: int
     distinct_texts: int
     dropped: dict[str, int]
+    tasks: dict[str, int] = {}
     samples: list["PairSample"]
 
 

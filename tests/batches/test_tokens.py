@@ -311,7 +311,7 @@ def test_a_full_disk_has_an_exit_code_of_its_own(students, monkeypatch):
         TokenCache.read(students["plain, none"], pairs_of([("a", "b", [])]))
     assert str(caught.value) == (
         f"{tempfile.gettempdir()}, the folder for temporary files (TMPDIR chooses it): "
-        "No space left on device; free space, then go on with --resume"
+        "No space left on device; free space, then run the command again (`fit` with --resume)"
     )
 
 

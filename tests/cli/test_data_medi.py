@@ -45,7 +45,7 @@ def written(path):
 
 def test_all_records_in_their_order(run, archive, tmp_path):
     out = tmp_path / "out.jsonl"
-    code, said, err = run("data", "medi", archive, "--out", out)
+    code, said, err = run("data", "medi", archive, out)
     assert code == 0
     assert said == (f"4 records; left out: 0 malformed, 0 that the guide disagrees with\n4 rows in {out}\n")
     assert "read MEDI, MB" in err
@@ -60,7 +60,7 @@ def test_mtebcls_comes_after_medi(run, archive, tmp_path):
     others[1].write_text("anchor,positive\nf,g\n")
     out = tmp_path / "out.jsonl"
     code, said, err = run(
-        "data", "medi", archive, "--out", out, "--concat", others[0], "--concat", others[1], "--quiet"
+        "data", "medi", archive, out, "--concat", others[0], "--concat", others[1], "--quiet"
     )
     assert (code, err) == (0, "")
     assert said == (
@@ -85,8 +85,8 @@ def test_what_the_guide_disagrees_with_leaves(run, archive, tmp_path, bert_folde
     kept = [one for one in RECORDS if agrees(model, one)]
     assert 0 < len(kept) < len(RECORDS), "records of both kinds"
     out, store = tmp_path / "out.jsonl", tmp_path / "store"
-    arguments = ("data", "medi", archive, "--filter-by", bert_folder, "--store", store, "--json")
-    code, said, err = run(*arguments, "--out", out)
+    arguments = ("data", "medi", archive, out, "--guide", bert_folder, "--store", store, "--json")
+    code, said, err = run(*arguments)
     assert (code, err) == (0, "")
     assert json.loads(said) == {
         "file": str(out),
@@ -111,7 +111,7 @@ def malformed(tmp_path):
 
 
 def test_a_malformed_record_ends_the_work(run, malformed, tmp_path):
-    code, said, err = run("data", "medi", malformed, "--out", tmp_path / "out.jsonl", "--quiet")
+    code, said, err = run("data", "medi", malformed, tmp_path / "out.jsonl", "--quiet")
     assert (code, said) == (2, "")
     assert err == f"gistembed: {malformed}: record 2: the text of 'pos' is empty. {FORM}\n"
     assert list(tmp_path.iterdir()) == [malformed]
@@ -119,14 +119,14 @@ def test_a_malformed_record_ends_the_work(run, malformed, tmp_path):
 
 def test_malformed_records_can_be_passed_over_and_each_is_named(run, malformed, tmp_path):
     out = tmp_path / "out.jsonl"
-    code, said, err = run("data", "medi", malformed, "--out", out, "--skip-malformed")
+    code, said, err = run("data", "medi", malformed, out, "--skip-malformed")
     assert code == 0
     assert f"warning: {malformed}: record 2: the text of 'pos' is empty. {FORM}\n" in err
     assert f"warning: {malformed}: record 4: 'query' is 1, not an instruction and a text. {FORM}\n" in err
     assert said == f"4 records; left out: 2 malformed, 0 that the guide disagrees with\n2 rows in {out}\n"
     assert written(out) == texts_of(RECORDS[:2])
     out.unlink()
-    code, said, err = run("data", "medi", malformed, "--out", out, "--skip-malformed", "--json")
+    code, said, err = run("data", "medi", malformed, out, "--skip-malformed", "--json")
     assert (code, err) == (0, "")
     assert json.loads(said)["malformed"] == [
         {"record": 2, "problem": f"the text of 'pos' is empty. {FORM}"},
@@ -150,7 +150,7 @@ def test_malformed_records_can_be_passed_over_and_each_is_named(run, malformed, 
 def test_an_archive_that_gives_nothing(run, tmp_path, content, arguments, problem):
     path = tmp_path / "medi-data.json"
     path.write_text(content)
-    code, said, err = run("data", "medi", path, "--out", tmp_path / "out.jsonl", "--quiet", *arguments)
+    code, said, err = run("data", "medi", path, tmp_path / "out.jsonl", "--quiet", *arguments)
     assert (code, said, err) == (2, "", f"gistembed: {path}: {problem}\n")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -158,12 +158,12 @@ def test_an_archive_that_gives_nothing(run, tmp_path, content, arguments, proble
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--out", "{there}"], "--out {there}: there already; choose another name or remove it"),
+        (["{there}"], "{there}: is there already; choose another name, or remove it"),
         (
-            ["--out", "{out}", "--concat", "{folder}/no.jsonl"],
+            ["{out}", "--concat", "{folder}/no.jsonl"],
             "{folder}/no.jsonl: there is no such file or folder.",
         ),
-        (["--out", "{out}", "--filter-by", "{folder}/no"], "--guide {folder}/no: no such folder"),
+        (["{out}", "--guide", "{folder}/no"], "--guide {folder}/no: no such folder"),
     ],
 )
 def test_what_is_refused(run, archive, tmp_path, arguments, problem):

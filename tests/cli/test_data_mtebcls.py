@@ -43,7 +43,7 @@ def test_the_rows_are_those_that_the_guide_s_vectors_give(build, tmp_path, stati
     rows = [(first, len(second) % 5) for first, second in documentation_pairs()[:120]]
     data, out = tmp_path / "stdlib.jsonl", tmp_path / "out.jsonl"
     data.write_text("\n".join(json.dumps({"text": text, "label": label}) for text, label in rows))
-    code, said, err = build(data, "--out", out, "--topk", 5, "--seed", 3, "--temperature", 0.1, "--quiet")
+    code, said, err = build(data, out, "--topk", 5, "--seed", 3, "--temperature", 0.1, "--quiet")
     assert (code, err) == (0, "")
     texts = [text for text, _ in rows]
     vectors = load_model(static_folder, option="--guide").embed(texts, "document").astype(np.float16)
@@ -66,7 +66,7 @@ def test_several_sources_are_tasks_of_their_own(build, tmp_path, static_folder):
     first = write_csv(tmp_path / "bank.csv", [*ROWS, ("alone", "other")])
     second = write_csv(tmp_path / "mood.csv", [("joy", 1), ("fun", 1), ("fun", 1), ("rage", 0)])
     out = tmp_path / "out.jsonl"
-    code, said, err = build(first, second, "--out", out, "--topk", 1, "--json")
+    code, said, err = build(first, second, out, "--topk", 1, "--json")
     assert (code, err) == (0, "")
     written = read(out)
     # Of the two equal texts, each is the other's likest.
@@ -107,10 +107,10 @@ def test_names_of_tasks_and_columns(build, tmp_path):
         path.parent.mkdir()
         path.write_text("x,y,label\n" + "\n".join(f"{text},{label},0" for text, label in ROWS))
     out, columns = tmp_path / "out.jsonl", ("--columns", "text=x,label=y")
-    code, said, err = build(*paths, "--out", out, *columns, "--quiet")
+    code, said, err = build(*paths, out, *columns, "--quiet")
     assert (code, said) == (2, "")
     assert err == "gistembed: --task: 2 sources are named 'train'; name each with --task\n"
-    assert build(*paths, "--out", out, *columns, "--quiet", "--task", "one", "--task", "two")[0] == 0
+    assert build(*paths, out, *columns, "--quiet", "--task", "one", "--task", "two")[0] == 0
     assert [row["task"] for row in read(out)] == ["one"] * 4 + ["two"] * 4
 
 
@@ -124,7 +124,7 @@ def test_a_task_of_mteb(build, tmp_path, monkeypatch):
     mteb = ModuleType("mteb")
     mteb.get_task = lambda name, languages: task
     monkeypatch.setitem(sys.modules, "mteb", mteb)
-    code, _, err = build("mteb:Tiny", "--out", tmp_path / "out.jsonl", "--quiet")
+    code, _, err = build("mteb:Tiny", tmp_path / "out.jsonl", "--quiet")
     assert (code, err) == (0, "")
     assert [row["task"] for row in read(tmp_path / "out.jsonl")] == ["Tiny"] * 4
 
@@ -133,32 +133,33 @@ def test_the_same_file_again(build, tmp_path):
     """Nothing is drawn anew: not from other blocks, not from vectors that are in the store by now."""
     data = write_csv(tmp_path / "bank.csv", [(f"text {number}", number % 3) for number in range(60)])
     for name in ("one", "two"):
-        assert build(data, "--out", tmp_path / f"{name}.jsonl", "--quiet")[0] == 0
+        assert build(data, tmp_path / f"{name}.jsonl", "--quiet")[0] == 0
     assert (tmp_path / "one.jsonl").read_bytes() == (tmp_path / "two.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--out", "{there}"], "--out {there}: there already; choose another name or remove it"),
+        (["{there}"], "{there}: is there already; choose another name, or remove it"),
         (
-            ["--out", "{folder}/out.csv"],
-            "--out {folder}/out.csv: rows are written as JSON Lines; give a name that ends with .jsonl",
+            ["{folder}/out.txt"],
+            "{folder}/out.txt: the ending '.txt' tells no format; choose one of .jsonl, .ndjson, .parquet, "
+            ".arrow, .csv, .tsv",
         ),
         (
-            ["--out", "{folder}/no/out.jsonl"],
-            "--out {folder}/no/out.jsonl: there is no folder {folder}/no; make it first",
+            ["{folder}/no/out.jsonl"],
+            "{folder}/no/out.jsonl: there is no folder {folder}/no; make it first",
         ),
-        (["--out", "{out}", "--topk", "0"], "--topk 0: choose 1 or more"),
+        (["{out}", "--topk", "0"], "--topk 0: choose 1 or more"),
         (
-            ["--out", "{out}", "--task", "a", "--task", "b"],
+            ["{out}", "--task", "a", "--task", "b"],
             "--task: 2 names for 1 sources; give one for each, in order",
         ),
         (
-            ["--out", "{out}", "--columns", "text=text,anchor=label"],
+            ["{out}", "--columns", "text=text,anchor=label"],
             "--columns: 'anchor=label' is not of the form text=NAME or label=NAME.",
         ),
-        (["{folder}/none.csv", "--out", "{out}"], "{folder}/none.csv: there is no such file or folder."),
+        (["{folder}/none.csv", "{out}"], "{folder}/none.csv: there is no such file or folder."),
     ],
 )
 def test_what_is_refused_before_any_work(build, tmp_path, arguments, problem):
@@ -172,23 +173,31 @@ def test_what_is_refused_before_any_work(build, tmp_path, arguments, problem):
     assert names["there"].read_text() == "kept"
 
 
+def test_the_last_name_is_the_file_to_write(build, tmp_path):
+    """Who forgets OUT loses nothing: a source is there already."""
+    first, second = write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv")
+    assert build(first) == (2, "", "gistembed: Missing argument 'SOURCE'.\n")
+    code, _, err = build(first, second)
+    assert (code, err) == (2, f"gistembed: {second}: is there already; choose another name, or remove it\n")
+
+
 def test_rows_without_a_text_can_be_passed_over_and_each_is_named(build, tmp_path):
     data, out = write_csv(tmp_path / "bank.csv", [*ROWS[:2], ("", "card"), *ROWS[2:]]), tmp_path / "out.jsonl"
     problem = f"{data}:4: column 'text' is empty. Every row needs a text and its class; drop or fill the row."
-    assert build(data, "--out", out, "--quiet") == (2, "", f"gistembed: {problem}\n")
+    assert build(data, out, "--quiet") == (2, "", f"gistembed: {problem}\n")
     assert not out.exists()
-    code, said, err = build(data, "--out", out, "--skip-malformed")
+    code, said, err = build(data, out, "--skip-malformed")
     assert (code, f"warning: {problem}\n" in err) == (0, True)
     assert "from 4 texts of 2 classes; left out: 1 malformed, 0 alone" in said
     assert [row["anchor"] for row in read(out)] == [text for text, _ in ROWS]
     out.unlink()
-    code, said, err = build(data, "--out", out, "--skip-malformed", "--json")
+    code, said, err = build(data, out, "--skip-malformed", "--json")
     assert (code, err, json.loads(said)["tasks"][0]["malformed"]) == (0, "", [problem])
 
 
 def test_where_every_triplet_would_meet_its_own_text(build, tmp_path):
     data = write_csv(tmp_path / "bank.csv", [("a", 1), ("a", 1), ("b", 2)])
-    code, said, err = build(data, "--out", tmp_path / "out.jsonl", "--quiet")
+    code, said, err = build(data, tmp_path / "out.jsonl", "--quiet")
     assert (code, said) == (2, "")
     assert err == (
         "gistembed: bank: 0 triplets from 3 texts of 2 classes; left out: 0 malformed, 1 alone in their "
@@ -210,7 +219,7 @@ def test_a_text_without_a_vector_is_named_and_nothing_is_written(build, tmp_path
 
     monkeypatch.setattr(EmbeddingModel, "embed_batches", zeros)
     data, out = write_csv(tmp_path / "bank.csv"), tmp_path / "out.jsonl"
-    code, said, err = build(data, "--out", out, "--quiet")
+    code, said, err = build(data, out, "--quiet")
     assert (code, said) == (2, "")
     assert err.startswith(f"gistembed: {data}:5: the guide ")
     assert err.endswith(

@@ -8,6 +8,15 @@ from tests.doctor.doctor_samples import real_rows, write
 from gistembed.pairs import read_pairs
 
 
+def plain_rows(count):
+    """Rows whose texts need no quoting in a CSV file."""
+    signs = str.maketrans({",": " ", '"': " ", "\n": " "})
+    return [
+        (anchor.translate(signs), [own[0].translate(signs)], negatives)
+        for anchor, own, negatives in real_rows(count)
+    ]
+
+
 @pytest.fixture
 def good(tmp_path):
     return write(tmp_path / "good.jsonl", real_rows(120))
@@ -64,7 +73,7 @@ def test_fix(run, bad, tmp_path):
     assert len(read_pairs(out_file).negative_ids) == 80
     code, out, err = run("data", "doctor", bad, "--fix", out_file)
     assert (code, out) == (2, "")
-    assert err == f"gistembed: --fix {out_file}: there already; choose another name or remove it\n"
+    assert err == f"gistembed: --fix {out_file}: is there already; choose another name, or remove it\n"
 
 
 def test_fix_as_json(run, bad, tmp_path):
@@ -96,6 +105,33 @@ def test_other_columns_and_models(run, tmp_path, static_folder, bert_folder):
         "data", "doctor", data, *arguments[:2], "--eval", data, "--fix", out_file, "--no-near", "--quiet"
     )
     assert (code, err) == (1, "")
+
+
+def test_pairs_with_scores(run, tmp_path):
+    """The rows that score low are negatives, and one of them is a positive of its anchor as well."""
+    lines = [f"{anchor},{own[0]},1" for anchor, own, _ in plain_rows(120)]
+    low = [line.replace(",1", ",0") for line in lines[:40]]
+    data, copy = tmp_path / "graded.csv", tmp_path / "copy.csv"
+    data.write_text("\n".join(["sentence1,sentence2,score", *lines, *low]))
+    options = ("--min-score", 1, "--max-score", 0, "--no-near", "--json")
+    code, out, err = run("data", "doctor", data, *options, "--fix", copy)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    (finding,) = found["diagnosis"]["findings"]
+    assert (finding["code"], finding["count"], finding["of"]) == ("negative-is-positive", 40, 40)
+    assert (found["fixed"]["rows"], found["fixed"]["changes"]) == (120, {"negative-is-positive": 40})
+    pairs = read_pairs(copy)
+    assert (len(pairs), len(pairs.negative_ids)) == (120, 0)
+
+
+@pytest.mark.parametrize("guide", ["http://localhost:1/v1#m", "vectors.npy", "columns:anchor=a,positive=b"])
+def test_a_guide_that_says_nothing_of_lengths(run, good, guide):
+    assert run("data", "doctor", good, "--guide", guide) == (
+        2,
+        "",
+        f"gistembed: --guide {guide}: only a model that is loaded here says how long a text may be; give its "
+        "folder or hub name, or leave the option out\n",
+    )
 
 
 @pytest.mark.parametrize(

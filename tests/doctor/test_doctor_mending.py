@@ -137,15 +137,16 @@ def test_good_rows_stay_as_they_are(tmp_path):
     ("name", "there", "message"),
     [
         (
-            "out.csv",
+            "out.txt",
             None,
-            "--fix {out}: the copy is written as JSON Lines; give a name that ends with .jsonl",
+            "--fix {out}: the ending '.txt' tells no format; choose one of .jsonl, .ndjson, .parquet, "
+            ".arrow, .csv, .tsv",
         ),
-        ("out.jsonl", "out.jsonl", "--fix {out}: there already; choose another name or remove it"),
+        ("out.jsonl", "out.jsonl", "--fix {out}: is there already; choose another name, or remove it"),
         (
             "out.jsonl",
             "out.jsonl.changes.jsonl",
-            "--fix {out}.changes.jsonl: there already; choose another name or remove it",
+            "--fix {out}.changes.jsonl: is there already; choose another name, or remove it",
         ),
         ("new/out.jsonl", None, "--fix {out}: there is no folder {out.parent}; make it first"),
     ],
@@ -179,7 +180,12 @@ def test_a_source_that_changes_meanwhile(tmp_path, monkeypatch):
     data = write(tmp_path / "pairs.jsonl", [("q", ["p"], []), ("r", ["s"], [])])
     once = mending.read_numbered
 
-    for changed in ([("q", ["p"], [])], [("q", ["p"], []), ("r", ["s", "t"], [])], [("x", ["p"], [])] * 3):
+    for changed in (
+        [("q", ["p"], [])],
+        [("q", ["p"], []), ("r", ["s", "t"], [])],
+        [("x", ["p"], [])] * 3,
+        [("q", ["p"], []), ("r", ["t"], [])],
+    ):
 
         def read_then_change(*arguments, rows=changed):
             found = once(*arguments)

@@ -34,8 +34,8 @@ def _may(score, positive, settings):
         settings.absolute_margin is None or score <= positive - settings.absolute_margin,
         settings.relative_margin is None or score <= positive - abs(positive) * settings.relative_margin,
         settings.positive_share is None or score <= positive * settings.positive_share,
-        settings.max_score is None or score <= settings.max_score,
-        settings.min_score is None or score >= settings.min_score,
+        settings.max_cosine is None or score <= settings.max_cosine,
+        settings.min_cosine is None or score >= settings.min_cosine,
     ]
     return all(rules)
 

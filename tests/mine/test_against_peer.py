@@ -55,6 +55,7 @@ def folder(request):
 def theirs(folder, rows, corpus=None, **options):
     """(anchor, positive) to what they mine: [(text, score)], the hardest first."""
     model = SentenceTransformer(str(folder), device="cpu")
+    their_names = {"max_cosine": "max_score", "min_cosine": "min_score"}
     found = mine_hard_negatives(
         rows,
         model,
@@ -62,7 +63,7 @@ def theirs(folder, rows, corpus=None, **options):
         output_scores=True,
         verbose=False,
         query_prompt_name="query" if "query" in model.prompts else None,
-        **options,
+        **{their_names.get(name, name): value for name, value in options.items()},
     )
     mined = {}
     for row in found:
@@ -143,8 +144,8 @@ def test_rows_with_too_few_are_dropped(folder, single, options):
         {"num_negatives": 2, "range_min": 3, "range_max": 9},
         {"num_negatives": 3, "range_max": 400, "relative_margin": 0.005},
         {"num_negatives": 3, "range_max": 400, "absolute_margin": 0.005, "range_min": 4},
-        {"num_negatives": 3, "range_max": 400, "max_score": 0.97},
-        {"num_negatives": 3, "range_max": 400, "max_score": 0.97, "min_score": 0.965},
+        {"num_negatives": 3, "range_max": 400, "max_cosine": 0.97},
+        {"num_negatives": 3, "range_max": 400, "max_cosine": 0.97, "min_cosine": 0.965},
     ],
     ids=str,
 )

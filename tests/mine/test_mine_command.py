@@ -95,6 +95,7 @@ def test_real_text_is_mined_as_the_definition_says(mine, real, tmp_path, bert_fo
         "with_none": counts.count(0),
         "dropped": 0,
         "own_positive": 0,
+        "weightless": 0,
         "mean_positive": pytest.approx(positive, abs=1e-5),
         "mean_negative": pytest.approx(negative, abs=1e-5),
     }
@@ -183,6 +184,68 @@ def test_columns_of_vectors_guide(mine, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv.gz", "out.parquet", "out.arrow"])
+def test_every_kind_of_file(mine, data, tmp_path, name):
+    """Rows are read again as they are written as JSON Lines; a table has a row for each positive anyway."""
+    for out in (tmp_path / "out.jsonl", tmp_path / name):
+        assert mine(data, "--no-margin", "--quiet", out=out)[0] == 0
+    expected = [row for _, row in read_rows(tmp_path / "out.jsonl")]
+    assert [row for _, row in read_rows(tmp_path / name)] == expected
+
+
+def test_pairs_with_scores(mine, tmp_path):
+    """Rows of one anchor become one, what scores low is a negative, and the guide's cosine is the score."""
+    data = tmp_path / "graded.csv"
+    data.write_text(
+        "sentence1,sentence2,score\nred,a rose,1\nred,grass,0\n"
+        "blue,the sky,0.9\nred,blood,0.8\nblue,ink,0.5\n"
+    )
+    assert mine(data, "--min-score", 0.8, "--max-score", 0.1, "--no-margin", "--quiet")[0] == 0
+    red, blue = written(tmp_path / "out.jsonl")
+    assert (red["anchor"], red["positive"], red["negative"]) == (
+        "red",
+        ["a rose", "blood"],
+        ["grass", "the sky"],
+    )
+    assert (blue["anchor"], blue["positive"]) == ("blue", ["the sky"])
+    assert sorted(blue["negative"]) == ["a rose", "blood", "grass"]
+    code, _, err = mine(data, "--max-score", 0.1, out=tmp_path / "other.jsonl")
+    assert (code, err) == (
+        2,
+        "gistembed: --max-score: tells negatives from positives only with --min-score; give both\n",
+    )
+
+
+def test_columns_of_vectors_guide_pairs_with_scores(mine, tmp_path):
+    """The row that is neither a positive nor a negative has a vector too, which nobody needs."""
+    columns = {
+        "sentence1": ["red", "blue", "blue"],
+        "sentence2": ["a rose", "the sky", "ink"],
+        "score": [1.0, 1.0, 0.5],
+        "av": [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
+        "pv": [[0.8, 0.6], [0.28, 0.96], [0.6, 0.8]],
+    }
+    data = write_jsonl(tmp_path / "pairs.jsonl", columns)
+    options = ("--min-score", 1, "--no-margin", "--quiet")
+    assert mine(data, *options, guide="columns:anchor=av,positive=pv")[0] == 0
+    assert [row["negative"] for row in written(tmp_path / "out.jsonl")] == ["the sky", "a rose"]
+
+
+def test_documents_keep_their_ids(mine, tmp_path):
+    data, corpus = tmp_path / "pairs.jsonl", tmp_path / "corpus.jsonl"
+    data.write_text(
+        '{"anchor": "red", "positive": "a rose", "positive_id": "d1"}\n'
+        '{"anchor": "blue", "positive": "the sky"}\n'
+    )
+    corpus.write_text('{"anchor": "green", "positive": "grass", "positive_id": "d3"}\n')
+    assert mine(data, "--corpus", corpus, "--no-margin", "--quiet")[0] == 0
+    mined = [
+        dict(zip(row["negative"], row["negative_id"], strict=True)) for row in written(tmp_path / "out.jsonl")
+    ]
+    assert mined == [{"the sky": None, "grass": "d3"}, {"a rose": "d1", "grass": "d3"}]
+    assert [one.id for _, row in read_rows(tmp_path / "out.jsonl") for one in row.positives] == ["d1", None]
+
+
 def test_a_corpus_without_anything_new(mine, data, tmp_path):
     (tmp_path / "corpus.csv").write_text("text\nblood\n")
     assert mine(data, "--corpus", tmp_path / "corpus.csv", "--no-margin", "--quiet")[0] == 0
@@ -207,7 +270,7 @@ def test_a_corpus_without_anything_new(mine, data, tmp_path):
         (["--backend", "onnx"], "--backend onnx: unknown; choose one of torch, openvino, openvino-int8"),
         (["--num-negatives", "0"], "--num-negatives 0: choose at least 1"),
         (
-            ["--max-score", "-1"],
+            ["--max-cosine", "-1"],
             "{data}: no row got a negative. Take fewer with --num-negatives, loosen the margins, or give "
             "more documents with --corpus.",
         ),
@@ -225,7 +288,10 @@ def test_refused(mine, data, tmp_path, arguments, message):
     ("name", "message"),
     [
         ("there.jsonl", "is there already; choose another name, or remove it"),
-        ("out.csv", "rows are written as JSON Lines; give a name that ends with .jsonl"),
+        (
+            "out.txt",
+            "the ending '.txt' tells no format; choose one of .jsonl, .ndjson, .parquet, .arrow, .csv, .tsv",
+        ),
         ("no/out.jsonl", "there is no folder {folder}/no; make it first"),
     ],
 )

@@ -47,8 +47,8 @@ def mining_settings(draw):
         absolute_margin=draw(limits),
         relative_margin=draw(limits),
         positive_share=draw(st.none() | st.sampled_from([0.5, 1.0])),
-        max_score=draw(st.none() | st.sampled_from([0.0, 0.5, 1.0])),
-        min_score=draw(st.none() | st.sampled_from([-1.0, -0.25])),
+        max_cosine=draw(st.none() | st.sampled_from([0.0, 0.5, 1.0])),
+        min_cosine=draw(st.none() | st.sampled_from([-1.0, -0.25])),
         replace=draw(st.booleans()),
     )
 
@@ -152,7 +152,7 @@ def test_limits_by_value():
     assert limits_of(absolute_margin=0.1) == pytest.approx([0.7, -0.5])
     assert limits_of(relative_margin=0.25) == pytest.approx([0.6, -0.5])
     assert limits_of(positive_share=0.75) == pytest.approx([0.6, -0.3])
-    assert limits_of(positive_share=0.75, absolute_margin=0.0, max_score=0.5) == pytest.approx([0.5, -0.4])
+    assert limits_of(positive_share=0.75, absolute_margin=0.0, max_cosine=0.5) == pytest.approx([0.5, -0.4])
 
 
 RANKED = Nearest(np.arange(40).reshape(4, 10), np.tile(np.linspace(0.9, 0.0, 10, dtype=np.float32), (4, 1)))

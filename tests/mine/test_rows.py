@@ -1,5 +1,7 @@
 """What becomes of the rows of a source when negatives are mined for them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.pairs.pairs_samples import pairs_of
@@ -7,7 +9,7 @@ from tests.pairs.pairs_samples import pairs_of
 from gistembed.errors import UserError
 from gistembed.guide import GuideVectors
 from gistembed.mine import MiningSettings, MiningTally, mine_negatives, mined_rows
-from gistembed.pairs import Passage, Row
+from gistembed.pairs import Names, Passage, Row
 
 # Cosine with "q" is the first number; "r" is an anchor that only has documents at right angles.
 VECTORS = {
@@ -24,9 +26,8 @@ def row_of(anchor, positives, negatives=(), **more):
     return Row(Passage(anchor), tuple(map(Passage, positives)), tuple(map(Passage, negatives)), **more)
 
 
-def mine(rows, **options):
-    """Rows after mining as [(anchor, [(positive, score)], [(negative, score)])], and the tally."""
-    rows = [row if isinstance(row, Row) else row_of(*row) for row in rows]
+def mined_for(rows, **options):
+    """The pairs of some rows, what is mined for them, and with which settings."""
     pairs = pairs_of(
         [
             (row.anchor.text, positive.text, [negative.text for negative in row.negatives])
@@ -37,7 +38,14 @@ def mine(rows, **options):
     vectors = np.array([VECTORS[pairs.texts[i]] for i in range(len(pairs.texts))], np.float32)
     every = np.arange(len(pairs.texts))
     settings = MiningSettings(**options)
-    mined = mine_negatives(pairs, GuideVectors(vectors, {"anchor": every, "document": every}), settings)
+    guide = GuideVectors(vectors, {"anchor": every, "document": every})
+    return pairs, mine_negatives(pairs, guide, settings), settings
+
+
+def mine(rows, **options):
+    """Rows after mining, and the tally."""
+    rows = [row if isinstance(row, Row) else row_of(*row) for row in rows]
+    pairs, mined, settings = mined_for(rows, **options)
     tally = MiningTally()
     made = list(mined_rows(enumerate(rows, 1), pairs, mined, settings, tally))
     return made, tally
@@ -101,8 +109,52 @@ def test_everything_else_of_a_row_stays():
 @pytest.mark.parametrize(("too_few", "got"), [("keep", "a negative"), ("drop", "2 negatives")])
 def test_nothing_found_is_an_error(too_few, got):
     with pytest.raises(UserError) as error:
-        mine([("q", ["best"]), ("r", ["good"])], num_negatives=2, too_few=too_few, max_score=-0.99)
+        mine([("q", ["best"]), ("r", ["good"])], num_negatives=2, too_few=too_few, max_cosine=-0.99)
     assert str(error.value) == (
         f"test: no row got {got}. Take fewer with --num-negatives, loosen the margins, or give more "
         "documents with --corpus."
     )
+
+
+def test_rows_of_weight_0_are_no_pairs():
+    """No pair has the anchor "far": a lookup that takes what is nearest gives it another's negatives."""
+    rows = [row_of("q", ["best"]), row_of("r", ["good"]), row_of("far", ["near"], weight=0.0)]
+    pairs, mined, settings = mined_for(rows[:2])
+    tally = MiningTally()
+    made = list(mined_rows(enumerate(rows, 1), pairs, mined, settings, tally))
+    assert [row.anchor.text for row in made] == ["q", "r"]
+    assert (tally.rows, tally.weightless) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row_of("q", ["best"], ["far"])],
+        [row_of("q", ["best"], ["far"]), row_of("near", ["good"])],
+        [row_of("q", ["best"], ["far"]), row_of("r", ["best"])],
+        [row_of("q", ["best"], ["good"]), row_of("r", ["good"])],
+        [row_of("q", ["best"], ["far"]), row_of("r", ["good"]), row_of("new", ["good"])],
+    ],
+    ids=["a row is gone", "no anchor of ours", "another positive", "another negative", "a new text"],
+)
+def test_a_source_that_changes_meanwhile(rows):
+    pairs, mined, settings = mined_for([row_of("q", ["best"], ["far"]), row_of("r", ["good"])])
+    with pytest.raises(UserError) as error:
+        list(mined_rows(enumerate(rows, 1), pairs, mined, settings, MiningTally()))
+    assert str(error.value) == "test: the source changed while it was read; run the command again"
+
+
+def test_what_is_mined_has_the_id_of_its_source():
+    """An id that the corpus gives another text than the pairs do is not taken from it."""
+    rows = [row_of("q", ["best"], ["far"]), row_of("r", ["good"])]
+    pairs, mined, settings = mined_for(rows, num_negatives=2, replace=True)
+    number = {pairs.texts[text_id]: text_id for text_id in range(len(pairs.texts))}
+    named = replace(pairs, names={"document": Names(("d1",), np.array([number["good"]]))})
+    corpus = replace(
+        pairs, names={"document": Names(("d1", "d2"), np.array([number["best"], number["far"]]))}
+    )
+    made = list(mined_rows(enumerate(rows, 1), named, mined, settings, MiningTally(), corpus=corpus))
+    assert [[(one.text, one.id) for one in row.negatives] for row in made] == [
+        [("good", "d1"), ("far", "d2")],
+        [("best", None), ("far", "d2")],
+    ]

@@ -28,12 +28,12 @@ from gistembed.mine import MiningSettings
             "--search faiss: finds so many of the nearest; say how many with --range-max",
         ),
         ({"relative_margin": math.nan}, "--relative-margin nan: choose a finite number"),
-        ({"max_score": math.inf}, "--max-score inf: choose a finite number"),
+        ({"max_cosine": math.inf}, "--max-cosine inf: choose a finite number"),
         ({"positive_share": 0.0}, "--positive-share 0.0: choose a share above 0, at most 1"),
         ({"positive_share": 1.5}, "--positive-share 1.5: choose a share above 0, at most 1"),
         (
-            {"min_score": 0.5, "max_score": 0.25},
-            "--min-score 0.5: above --max-score 0.25, which leaves nothing",
+            {"min_cosine": 0.5, "max_cosine": 0.25},
+            "--min-cosine 0.5: above --max-cosine 0.25, which leaves nothing",
         ),
     ],
 )

@@ -33,7 +33,8 @@ def test_ids_number_distinct_texts_in_order(blocks):
     distinct = list(dict.fromkeys(every))
     assert ids == [distinct.index(text) for text in every]
     assert [texts[text_id] for text_id in range(len(texts))] == distinct
-    assert texts.of(range(len(texts))) == distinct
+    assert texts.of(np.arange(len(texts))) == distinct
+    assert list(texts.each(np.arange(len(texts))[::-1])) == distinct[::-1]
     assert texts.numbers_of([*distinct, "nobody's"]).tolist() == [*range(len(distinct)), -1]
     assert [texts.add(text) for text in distinct] == list(range(len(distinct)))
 

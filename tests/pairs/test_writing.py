@@ -3,6 +3,7 @@
 # ruff: noqa: E501  (each case is one line: the input and the whole message)
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gistembed.errors import UserError
-from gistembed.pairs import FORMATS, Grades, Passage, Row, read_pairs, read_rows, write_rows
+from gistembed.pairs import FORMATS, Grades, Passage, Row, check_out, read_pairs, read_rows, write_rows
 from gistembed.pairs.rows.cells import titled
 
 LISTS = [".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".arrow"]
@@ -234,6 +235,8 @@ def test_refusals():
         ("o.txt", "pairs", "o.txt: the ending '.txt' tells no format; choose one of .jsonl, .ndjson, .parquet, .arrow, .csv, .tsv"),
         ("o.csv", "flagembedding", "o.csv: flagembedding holds lists, which a .csv file can't; choose one of .jsonl, .ndjson, .parquet, .arrow"),
         ("o.jsonl", "beir", "o.jsonl: beir is a folder; give a name without an ending"),
+        ("o.parquet.gz", "pairs", "o.parquet.gz: a .parquet file is packed by itself; leave '.gz' out"),
+        ("no/o.jsonl", "pairs", "no/o.jsonl: there is no folder no; make it first"),
         ("o.csv", "triples", "o.csv: triples are a .tsv file, whose name begins with 'triples' to be read again"),
     ]:  # fmt: skip
         with pytest.raises(UserError) as error:
@@ -251,6 +254,39 @@ def test_refusals():
             [Row(Passage("q"), (Passage("a", id="2"), Passage("b", id="2")))], Path("o"), format="beir"
         )
     assert [path.name for path in Path().iterdir()] == ["there.jsonl"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written():
+    Path("locked").mkdir(mode=0o500)
+    with pytest.raises(UserError, match=r"^locked/o\.csv: the folder can't be written; choose another$"):
+        check_out(Path("locked/o.csv"))
+
+
+def test_a_place_is_named_with_its_option():
+    Path("there").symlink_to("nowhere")
+    for path, format, message in [
+        ("o.txt", "pairs", "the ending '.txt' tells no format; choose one of .jsonl, .ndjson, .parquet, .arrow, .csv, .tsv"),
+        ("there", "beir", "is there already; choose another name, or remove it"),
+    ]:  # fmt: skip
+        with pytest.raises(UserError) as error:
+            check_out(Path(path), format, option="--fix")
+        assert str(error.value) == f"--fix {path}: {message}"
+
+
+def test_an_ending_in_capitals():
+    """`.PARQUET` is read as Parquet, so it has to be written as that."""
+    write_rows([strip(FULL)], Path("O.PARQUET"))
+    assert [row for _, row in read_rows("O.PARQUET")] == [strip(FULL)]
+
+
+def test_grades_can_be_used_again():
+    """What one reading found must not be counted in the next."""
+    Path("in.csv").write_text("sentence1,sentence2,score\nq,p,1\nq,n,0\nq,m,0.5\n")
+    grades = Grades(1.0, 0.0)
+    once, again = (read_pairs("in.csv", grades=grades) for _ in range(2))
+    assert (once.rows_read, once.dropped) == (again.rows_read, again.dropped)
+    assert len(once.negative_ids) == len(again.negative_ids) == 1
 
 
 def test_every_format_is_tried():

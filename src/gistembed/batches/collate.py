@@ -102,4 +102,4 @@ class PairCollator:
     def _features(self, text_ids: Int64[np.ndarray, " texts"], role: Role) -> Mapping[str, Any]:
         if self._tokens.uncached_because is None:
             return self._tokens.features(text_ids, role)
-        return self._student.inputs([self._pairs.texts[text_id] for text_id in text_ids.tolist()], role)
+        return self._student.inputs(self._pairs.texts.of(text_ids), role)

@@ -25,7 +25,7 @@ def text_lengths(
     """
     lengths = np.zeros(len(pairs.texts), dtype=np.int32)
     text_ids = pairs.text_ids()
-    measured = model.token_lengths([pairs.texts[text_id] for text_id in text_ids.tolist()], on_progress)
+    measured = model.token_lengths(pairs.texts.of(text_ids), on_progress)
     if measured is not None:
         lengths[text_ids] = measured + max(prompt_tokens(model).values())
     return lengths

@@ -199,11 +199,11 @@ def _read(
     with contextlib.closing(_TokenFile()) as file:
         for start in range(0, len(text_ids), _BLOCK):
             block = text_ids[start : start + _BLOCK]
-            characters = np.array([len(pairs.texts[text_id]) for text_id in block.tolist()])
+            characters = np.array([len(text) for text in pairs.texts.of(block)])
             order = np.argsort(characters, kind="stable")
             for run in padded_runs(characters[order], _CHARACTERS_AT_ONCE):
                 here = block[order[run]]
-                features = model.inputs([pairs.texts[text_id] for text_id in here.tolist()], role)
+                features = model.inputs(pairs.texts.of(here), role)
                 ids, tokens = layout.tokens(features)
                 _check(layout, features, ids, tokens)
                 starts[here] = file.tokens + offsets_of(tokens)[:-1]
@@ -228,7 +228,7 @@ def _uncut_lengths(
         uncut = kept[role].counts[text_ids]
         # Those that were cut are all as long as the limit: only they are tokenised again.
         longest = np.flatnonzero(uncut == uncut.max())
-        measured = model.input_lengths([pairs.texts[i] for i in text_ids[longest].tolist()], role)
+        measured = model.input_lengths(pairs.texts.of(text_ids[longest]), role)
         if measured is not None:
             uncut[longest] = measured
         lengths[text_ids] = np.maximum(lengths[text_ids], uncut + max(prompts.values()) - prompts[role])

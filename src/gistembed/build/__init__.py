@@ -6,7 +6,6 @@ from gistembed.build.labelled import LabelledTexts, parse_label_columns, read_la
 from gistembed.build.medi import read_medi, size_of
 from gistembed.build.mteb_tasks import is_mteb, read_mteb
 from gistembed.build.mtebcls import ClassTriplets, DrawSettings, class_triplets, texts_to_encode
-from gistembed.build.target import check_target
 
 __all__ = [
     "ClassTriplets",
@@ -14,7 +13,6 @@ __all__ = [
     "Draws",
     "LabelledTexts",
     "agreed_rows",
-    "check_target",
     "choose_by_softmax",
     "class_triplets",
     "draw_triplets",

@@ -67,11 +67,26 @@ def main() -> NoReturn:
 
 
 def _interrupted() -> str:
-    if "--dry-run" in sys.argv:
+    """What became of the work, and how to go on."""
+    given = sys.argv[1:]
+    if "--dry-run" in given:
         return "interrupted; nothing was written"
     program = [sys.executable, "-m", "gistembed"] if sys.argv[0].endswith("__main__.py") else ["gistembed"]
-    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    return f"interrupted; go on with: {shlex.join([*program, *arguments, '--resume'])}"
+    match given:
+        case ["fit", *_]:
+            again = [*(one for one in given if one != "--resume"), "--resume"]
+            return f"interrupted; go on with: {shlex.join([*program, *again])}"
+        case ["guide", "encode", *_]:
+            became = "what is encoded stays; go on with"
+        case ["data", "mine" | "mtebcls" | "medi", *_]:
+            became = "OUT was not written, what is encoded stays; go on with"
+        case ["data", "doctor", *_] if any(one.partition("=")[0] == "--fix" for one in given):
+            became = "the copy is written whole or not at all; if it isn't there, start again with"
+        case ["data", "convert", *_]:
+            became = "OUT was not written; start again with"
+        case _:
+            became = "nothing is half-written; start again with"
+    return f"interrupted; {became}: {shlex.join([*program, *given])}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gistembed.cli.options import AsJson, ColumnNames, MaxScore, MinScore, roles_of
+
 
 def fit(
     data: Annotated[
@@ -22,15 +24,9 @@ def fit(
     out: Annotated[
         str | None, typer.Option(help="Folder for model, report and record; empty or new.")
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="For pairs with scores or labels: positive from here on.")
-    ] = None,
-    max_score: Annotated[
-        float | None, typer.Option(help="The same: up to here, a row is a negative of its anchor.")
-    ] = None,
+    columns: ColumnNames = None,
+    min_score: MinScore = None,
+    max_score: MaxScore = None,
     negatives: Annotated[
         str | None, typer.Option(help="Negatives from: both (default), in_batch or explicit.")
     ] = None,
@@ -69,9 +65,7 @@ def fit(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON on standard output.")
-    ] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict only.")] = False,
 ) -> None:
     """Fine-tune STUDENT on the pairs of DATA under GUIDE, and score it before and after.
@@ -80,14 +74,13 @@ def fit(
     a verdict: better, not distinguishable or worse.
     """
     from gistembed.config import read_toml, run_config
-    from gistembed.pairs import parse_columns
 
     flags: dict[str, Any] = {
         "data": (data[0] if len(data) == 1 else data) if data else None,
         "student": student,
         "guide": guide or None,
         "out": out,
-        "columns": parse_columns(columns) if columns is not None else None,
+        "columns": roles_of(columns),
         "min_score": min_score,
         "max_score": max_score,
         "batches": batches,

@@ -6,7 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from gistembed.cli.choices import chosen
+from gistembed.cli.options import (
+    AsJson,
+    ColumnNames,
+    Data,
+    GuideName,
+    KeptDtype,
+    MaxLength,
+    MaxScore,
+    MinScore,
+    Quiet,
+    RequestsPerMinute,
+    RunBackend,
+    Store,
+    chosen,
+    grades_of,
+    roles_of,
+)
 
 if TYPE_CHECKING:
     from gistembed.guide import GuideStore
@@ -17,49 +33,40 @@ guide = typer.Typer(
     rich_markup_mode=None,
 )
 
-_Store = Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")]
 _Folder = Annotated[
     str | None, typer.Option("--only", help="One guide of several: its name, or the start of its folder's.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
 @guide.command()
 def encode(
-    data: Annotated[str, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")],
-    model: Annotated[
-        str, typer.Option("--guide", help="Model that guides: folder, hub name, or URL#MODEL of an endpoint.")
-    ],
-    columns: Annotated[
-        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
-    ] = None,
-    max_length: Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")] = None,
+    data: Data,
+    model: GuideName,
+    columns: ColumnNames = None,
+    min_score: MinScore = None,
+    max_score: MaxScore = None,
+    max_length: MaxLength = None,
     dimensions: Annotated[
         int | None, typer.Option(help="First numbers of a vector to keep, or to ask an endpoint for (all).")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="How vectors are kept: float16, float32 or int8.")] = "float16",
-    backend: Annotated[
-        str, typer.Option(help="What runs the guide: torch, openvino or openvino-int8 (CPU).")
-    ] = "torch",
+    dtype: KeptDtype = "float16",
+    backend: RunBackend = "torch",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that encode (one for each GPU, or one).")
     ] = None,
     on_ray: Annotated[
         bool, typer.Option("--ray", help="Encode on a Ray cluster; --store must be shared by its machines.")
     ] = False,
-    requests_per_minute: Annotated[
-        float | None, typer.Option(help="How many requests an endpoint gets in a minute (no limit).")
-    ] = None,
+    requests_per_minute: RequestsPerMinute = None,
     price: Annotated[
         float | None, typer.Option(help="What an endpoint takes for a million tokens, for the estimate.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be encoded, and what it costs.")
     ] = False,
-    store: _Store = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    store: Store = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Encode what the store lacks of the texts of DATA, so that a run finds them there.
 
@@ -68,11 +75,11 @@ def encode(
     from gistembed.console import Console
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings, default_store, do_work, is_endpoint, prepare_work
-    from gistembed.pairs import parse_columns, read_pairs
+    from gistembed.pairs import read_pairs
     from gistembed.terms import Backend, VectorDtype
 
     console = Console(quiet=quiet or as_json)
-    pairs = read_pairs(data, columns=parse_columns(columns) if columns is not None else None)
+    pairs = read_pairs(data, columns=roles_of(columns), grades=grades_of(min_score, max_score))
     settings = GuideSettings(
         model,
         max_length=max_length,
@@ -101,7 +108,7 @@ def encode(
 
 
 @guide.command()
-def info(store: _Store = None, as_json: _Json = False) -> None:
+def info(store: Store = None, as_json: AsJson = False) -> None:
     """Say what is in the store: which guides, how many vectors, how large."""
     from gistembed.cli.tables import store_table
     from gistembed.console import Console
@@ -115,7 +122,7 @@ def info(store: _Store = None, as_json: _Json = False) -> None:
 
 
 @guide.command()
-def verify(store: _Store = None, only: _Folder = None, as_json: _Json = False, quiet: _Quiet = False) -> None:
+def verify(store: Store = None, only: _Folder = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Read every vector and compare it with its checksum; exit code 1 if anything is damaged."""
     from gistembed.console import Console
     from gistembed.guide import verify as check
@@ -146,9 +153,7 @@ def verify(store: _Store = None, only: _Folder = None, as_json: _Json = False, q
 
 
 @guide.command()
-def compact(
-    store: _Store = None, only: _Folder = None, as_json: _Json = False, quiet: _Quiet = False
-) -> None:
+def compact(store: Store = None, only: _Folder = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Merge the files of each guide into one, without what is damaged or there twice."""
     from gistembed.console import Console
     from gistembed.guide import compact as merge
@@ -169,10 +174,10 @@ def compact(
 @guide.command()
 def export(
     out: Annotated[Path, typer.Argument(help="File to write: .parquet or .npy.")],
-    store: _Store = None,
+    store: Store = None,
     only: _Folder = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write all vectors of a guide to one file, in the order of their keys."""
     from gistembed.console import Console

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from gistembed.cli.options import AsJson
+
 
 def selftest(
     model: Annotated[str, typer.Argument(help="Model to be trained: folder or hub name.")],
     guide: Annotated[str | None, typer.Option(help="Model that guides; the model itself by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check on your own models what training relies on; exit code 1 if a check fails."""
     from gistembed.cli.tables import check_table

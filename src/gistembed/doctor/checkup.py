@@ -1,22 +1,20 @@
 """All checks over one source of pairs, and the cheap ones over pairs that were read already."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
 
 from gistembed.doctor import damage, language, leak, limits, near, same, shape
 from gistembed.doctor.findings import SEVERITIES, Diagnosis
-from gistembed.doctor.numbered import Book, NumberedRows, numbered_pairs, read_numbered
+from gistembed.doctor.numbered import PLAIN, Book, NumberedRows, Reading, numbered_pairs, read_numbered
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs, Texts
 from gistembed.record import Finding
 
 if TYPE_CHECKING:
-    import datasets
+    from gistembed.pairs.opening import Source
 
 
 @runtime_checkable
@@ -35,11 +33,11 @@ def _silent(name: str, total: int, *, passing: bool = False) -> Iterator[Callabl
 
 
 def diagnose(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    source: "Source",
+    reading: Reading = PLAIN,
     *,
-    columns: Mapping[str, Sequence[str]] | None = None,
-    evaluation: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict | None" = None,
-    evaluation_columns: Mapping[str, Sequence[str]] | None = None,
+    evaluation: "Source | None" = None,
+    evaluation_reading: Reading = PLAIN,
     models: Mapping[str, EmbeddingModel] | None = None,
     near_duplicates: bool = True,
     stage: Stage = _silent,
@@ -48,9 +46,9 @@ def diagnose(
 
     Args:
         source: See `gistembed.pairs.read_rows`.
-        columns: Columns by role, if their names don't tell.
+        reading: How its rows are read.
         evaluation: Rows to evaluate on, which should not stand in the source.
-        evaluation_columns: The same for the rows to evaluate on.
+        evaluation_reading: How these are read.
         models: Models whose limits the texts should keep to, by what they are: ``student``, ``guide``.
         near_duplicates: Whether to look for texts that are nearly the same, which takes longest.
         stage: What shows progress.
@@ -59,8 +57,8 @@ def diagnose(
         UserError: If a source as a whole can't be read.
     """
     book = Book(Texts())
-    rows = read_numbered(source, book, columns)
-    eval_rows = None if evaluation is None else read_numbered(evaluation, book, evaluation_columns)
+    rows = read_numbered(source, book, reading)
+    eval_rows = None if evaluation is None else read_numbered(evaluation, book, evaluation_reading)
     findings = [*shape.unreadable_rows(rows), *shape.few_pairs(rows)]
     looked_at: list[str] = []
     if eval_rows is not None:
@@ -87,7 +85,7 @@ def diagnose(
         unreadable_rows=rows.unreadable,
         pairs=len(rows.positives),
         negatives=len(rows.negatives),
-        distinct_texts=len(_text_ids(rows)),
+        distinct_texts=len(rows.text_ids),
         looked_at=tuple(looked_at),
         findings=_sorted(findings),
     )
@@ -156,12 +154,12 @@ def _near(
 ) -> near.NearTexts:
     """Near duplicates among the texts of whole rows, as many as the limit allows."""
     lengths = rows.book.lengths
-    texts = _text_ids(rows)
+    texts = rows.text_ids
     anchors = np.empty(0, np.int64) if evaluation is None else np.unique(evaluation.anchors)
     characters, room = int(lengths[texts].sum()), max(near.LIMIT - int(lengths[anchors].sum()), 0)
     if characters > room:
         drawn = rows.sample(len(rows) * room // characters)
-        texts = _text_ids(drawn)
+        texts = drawn.text_ids
         looked_at.append(
             f"near duplicates: among {len(drawn):,} of {len(rows):,} rows, drawn at random; there are more "
             "among all"
@@ -185,10 +183,6 @@ def _cut(
             f"tokens of the {who}: in {limits.COUNTED_TEXTS:,} texts of each role at most, drawn at random"
         )
     return limits.cut_texts(rows, counted)
-
-
-def _text_ids(rows: NumberedRows) -> Int64[np.ndarray, " texts"]:
-    return np.unique(np.concatenate([rows.anchors, rows.positives, rows.negatives]))
 
 
 def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
 from gistembed.record import Finding
@@ -116,7 +114,7 @@ _KINDS = (
 def damaged_texts(rows: NumberedRows) -> list[Finding]:
     """Texts with signs of damage, by kind."""
     strings = rows.book.strings
-    ids = np.unique(np.concatenate([rows.anchors, rows.positives, rows.negatives]))
+    ids = rows.text_ids
     suspicious = [text_id for text_id in ids.tolist() if _is_suspicious(strings[text_id])]
     first_rows = rows.first_rows()
     findings = []

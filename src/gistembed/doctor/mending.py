@@ -1,7 +1,6 @@
 """A copy of the rows without what can be taken out safely, and a list of every change."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,15 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from jaxtyping import Bool
 
-from gistembed.doctor.numbered import Book, NumberedRows, read_numbered
+from gistembed.doctor.numbered import PLAIN, Book, NumberedRows, Reading, read_numbered
 from gistembed.doctor.same import contradictions, earlier_pair, repeated_negatives
 from gistembed.errors import UserError
 from gistembed.files import whole_file
-from gistembed.pairs import Passage, Problem, Row, Texts, read_rows, write_rows
-from gistembed.pairs.wording import located
+from gistembed.pairs import Passage, Problem, Row, Texts, check_new, check_out, write_rows
+from gistembed.pairs.wording import located, source_changed
 
 if TYPE_CHECKING:
-    import datasets
-
-_ENDINGS = (".jsonl", ".ndjson")
+    from gistembed.pairs.opening import Source
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Mended:
         changes_path: The list of changes, one JSON object on each line: ``place``, ``what`` (the code of
             the finding), ``role``, ``anchor``, ``before``, ``after`` (null: the text is gone), ``why``.
         rows: Rows in the copy.
-        rows_read: Rows of the source, those that can't be read included.
+        rows_read: Rows of the source, those that can't be read included; of graded ones, one for each anchor.
         changes: Changes by code.
     """
 
@@ -43,30 +40,20 @@ class Mended:
     changes: Mapping[str, int]
 
 
-def check_target(out: Path) -> None:
+def check_fix(out: Path) -> None:
     """Refuse a place for the copy before any work is done.
 
     Args:
         out: Where the copy is to go.
 
     Raises:
-        UserError: If it isn't named as JSON Lines, or if it or its list of changes is there already.
+        UserError: If it, or the list of changes beside it, can't be written.
     """
-    if out.suffix.lower() not in _ENDINGS:
-        raise UserError(f"--fix {out}: the copy is written as JSON Lines; give a name that ends with .jsonl")
-    for path in (out, _changes_path(out)):
-        if os.path.lexists(path):
-            raise UserError(f"--fix {path}: there already; choose another name or remove it")
-    if not out.parent.is_dir():
-        raise UserError(f"--fix {out}: there is no folder {out.parent}; make it first")
+    check_out(out, option="--fix")
+    check_new(_changes_path(out), option="--fix")
 
 
-def mend(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
-    out: Path,
-    *,
-    columns: Mapping[str, Sequence[str]] | None = None,
-) -> Mended:
+def mend(source: "Source", out: Path, reading: Reading = PLAIN) -> Mended:
     """Write the rows without what the findings call fixable; texts themselves are never changed.
 
     Left out are rows that can't be read; positives that are their anchor; negatives that are their anchor or
@@ -77,14 +64,14 @@ def mend(
     Args:
         source: See `gistembed.pairs.read_rows`.
         out: Where the copy goes; the list of changes goes beside it.
-        columns: Columns by role, if their names don't tell.
+        reading: How its rows are read.
 
     Raises:
         UserError: If the source can't be read, the place is taken, or no row would be left.
         OSError: If the disk refuses; nothing is left behind.
     """
-    check_target(out)
-    rows = read_numbered(source, Book(Texts()), columns)
+    check_fix(out)
+    rows = read_numbered(source, Book(Texts()), reading)
     leaves = _leaving(rows)
     if all(leaves.positives):
         raise UserError(f"--fix {out}: no row would be left; nothing was written")
@@ -94,7 +81,7 @@ def mend(
     try:
         with whole_file(changes_path) as file:
             log = _Log(rows, file, changes)
-            count = write_rows(_mended_rows(source, columns, rows, leaves, log), out)
+            count = write_rows(_mended_rows(source, reading, rows, leaves, log), out)
     except BaseException:
         out.unlink(missing_ok=True)
         raise
@@ -174,47 +161,39 @@ class _Log:
 
 
 def _mended_rows(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
-    columns: Mapping[str, Sequence[str]] | None,
-    rows: NumberedRows,
-    leaves: _Leaving,
-    log: _Log,
+    source: "Source", reading: Reading, rows: NumberedRows, leaves: _Leaving, log: _Log
 ) -> Iterator[Row]:
     """The rows of the source once more, so that all that they say is kept, without what leaves."""
-    changed = UserError(f"{rows.source}: the source changed while it was read; run the command again")
     numbered = _codes_by_row(rows, leaves)
-    for place, row in read_rows(source, columns=columns, on_problem=log.unreadable):
-        where, anchor, positives, negatives = next(numbered, (-1, "", [], []))
-        if (where, anchor) != (place, row.anchor.text) or (len(positives), len(negatives)) != (
-            len(row.positives),
-            len(row.negatives),
-        ):
-            raise changed
+    for place, row in reading.rows(source, log.unreadable):
+        texts = [passage.text for passage in (row.anchor, *row.positives, *row.negatives)]
+        where, texts_before, positives, negatives = next(numbered, (-1, [], [], []))
+        if (where, texts_before, len(positives)) != (place, texts, len(row.positives)):
+            raise source_changed(rows.source)
         for role, passages, codes in (
             ("positive", row.positives, positives),
             ("negative", row.negatives, negatives),
         ):
             for passage, code in zip(passages, codes, strict=True):
                 if code:
-                    log.add(place, code, role, _REASONS[code], anchor, passage.text)
+                    log.add(place, code, role, _REASONS[code], row.anchor.text, passage.text)
         if kept := _staying(row.positives, positives):
             yield row._replace(positives=kept, negatives=_staying(row.negatives, negatives))
         else:
-            log.add(place, "no-positive-left", "row", "the row has lost its last positive", anchor)
+            log.add(place, "no-positive-left", "row", "the row has lost its last positive", row.anchor.text)
     if next(numbered, None) is not None:
-        raise changed
+        raise source_changed(rows.source)
 
 
-def _codes_by_row(rows: NumberedRows, leaves: _Leaving) -> Iterator[tuple[int, str, list[str], list[str]]]:
-    """For each row its place, its anchor, and the codes of its positives and negatives."""
-    positive_ends, negative_ends = rows.positive_offsets.tolist(), rows.negative_offsets.tolist()
+def _codes_by_row(
+    rows: NumberedRows, leaves: _Leaving
+) -> Iterator[tuple[int, list[str], list[str], list[str]]]:
+    """For each row its place, its texts, and the codes of its positives and negatives."""
     for row, (place, anchor) in enumerate(zip(rows.places.tolist(), rows.anchors.tolist(), strict=True)):
-        yield (
-            place,
-            rows.text(anchor),
-            leaves.positives[positive_ends[row] : positive_ends[row + 1]],
-            leaves.negatives[negative_ends[row] : negative_ends[row + 1]],
-        )
+        positives = slice(*rows.positive_offsets[row : row + 2].tolist())
+        negatives = slice(*rows.negative_offsets[row : row + 2].tolist())
+        ids = [anchor, *rows.positives[positives].tolist(), *rows.negatives[negatives].tolist()]
+        yield place, list(map(rows.text, ids)), leaves.positives[positives], leaves.negatives[negatives]
 
 
 def _staying(passages: tuple[Passage, ...], codes: Sequence[str]) -> tuple[Passage, ...]:

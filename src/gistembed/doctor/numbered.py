@@ -1,8 +1,7 @@
 """Rows as arrays of text ids, as they stand in the source: nothing cleaned away, broken rows set aside."""
 
-import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -11,12 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from gistembed.pairs import Pairs, Passage, Problem, Texts, offsets_of, open_table, read_rows, same_texts
+from gistembed.pairs import (
+    Grades,
+    Pairs,
+    Passage,
+    Problem,
+    Row,
+    Texts,
+    offsets_of,
+    open_table,
+    read_rows,
+    same_texts,
+)
 from gistembed.pairs.wording import PlaceWord, located, one_line
 from gistembed.record import FindingExample
 
 if TYPE_CHECKING:
-    import datasets
+    from gistembed.pairs.opening import Source
 
 EXAMPLES = 3
 
@@ -34,7 +44,7 @@ class Book:
     @cached_property
     def strings(self) -> list[str]:
         """The texts, by id."""
-        return [self.texts[text_id] for text_id in range(len(self.texts))]
+        return self.texts.of(np.arange(len(self.texts)))
 
     @cached_property
     def lengths(self) -> Int64[np.ndarray, " texts"]:
@@ -102,6 +112,17 @@ class NumberedRows:
         anchors: Int64[np.ndarray, " pairs"] = self.anchors[self.pair_rows]
         return anchors
 
+    @cached_property
+    def text_ids(self) -> Int64[np.ndarray, " texts"]:
+        """Ids of the distinct texts, sorted."""
+        return np.unique(np.concatenate([self.anchors, self.positives, self.negatives]))
+
+    def by_role(self) -> Iterator[tuple[str, Int64[np.ndarray, " texts"], Int64[np.ndarray, " texts"]]]:
+        """For anchors, positives and negatives: what they are, their text ids, and the row of each."""
+        yield "anchor", self.anchors, np.arange(len(self))
+        yield "positive", self.positives, self.pair_rows
+        yield "negative", self.negatives, self.negative_rows
+
     def text(self, text_id: int) -> str:
         """The text with this id."""
         return self.book.strings[text_id]
@@ -164,17 +185,42 @@ class NumberedRows:
         )
 
 
-def read_numbered(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
-    book: Book,
-    columns: Mapping[str, Sequence[str]] | None = None,
-) -> NumberedRows:
+@dataclass(frozen=True)
+class Reading:
+    """How rows are read.
+
+    Attributes:
+        columns: Columns by role, if their names don't tell.
+        grades: Which rows of pairs with scores or labels are positives; None where all are.
+    """
+
+    columns: Mapping[str, Sequence[str]] | None = None
+    grades: Grades | None = None
+
+    def rows(self, source: "Source", on_problem: Callable[[Problem], None]) -> Iterator[tuple[int, Row]]:
+        """Place and row of each row that can be read.
+
+        Args:
+            source: See `gistembed.pairs.read_rows`.
+            on_problem: Told of the others.
+
+        Raises:
+            UserError: If the source as a whole can't be read.
+        """
+        return read_rows(source, columns=self.columns, grades=self.grades, on_problem=on_problem)
+
+
+PLAIN = Reading()
+"""Columns are known by their names, and every row is a pair."""
+
+
+def read_numbered(source: "Source", book: Book, reading: Reading) -> NumberedRows:
     """Read the rows of a source and number their texts; rows that can't be read are counted.
 
     Args:
         source: See `gistembed.pairs.read_rows`.
         book: Where the texts are numbered.
-        columns: Columns by role, if their names don't tell.
+        reading: How they are read.
 
     Raises:
         UserError: If the source as a whole can't be read.
@@ -192,7 +238,7 @@ def read_numbered(
     places, anchors, positive_counts, negative_counts = (array("q") for _ in range(4))
     positives, negatives, positive_names, negative_names = (array("q") for _ in range(4))
     table = open_table(source)
-    for place, row in read_rows(table, columns=columns, on_problem=on_problem):
+    for place, row in reading.rows(table, on_problem):
         places.append(place)
         anchors.append(texts.add(row.anchor.text))
         positive_counts.append(len(row.positives))

@@ -115,11 +115,7 @@ def _holding(ids: Int64[np.ndarray, " texts"], wanted: np.ndarray) -> list[tuple
 
 def _far_longer(rows: NumberedRows) -> list[Finding]:
     findings = []
-    for role, ids, of_rows in (
-        ("anchor", rows.anchors, np.arange(len(rows))),
-        ("positive", rows.positives, rows.pair_rows),
-        ("negative", rows.negatives, rows.negative_rows),
-    ):
+    for role, ids, of_rows in rows.by_role():
         if len(ids) < _FEWEST_FOR_SHARES:
             continue
         lengths = rows.book.lengths[ids]
@@ -152,11 +148,7 @@ def _far_longer(rows: NumberedRows) -> list[Finding]:
 def constant_columns(rows: NumberedRows) -> list[Finding]:
     """Columns in which one text stands nearly everywhere."""
     findings = []
-    for role, ids, of_rows in (
-        ("anchor", rows.anchors, np.arange(len(rows))),
-        ("positive", rows.positives, rows.pair_rows),
-        ("negative", rows.negatives, rows.negative_rows),
-    ):
+    for role, ids, of_rows in rows.by_role():
         if len(ids) < _FEWEST_FOR_SHARES:
             continue
         forms = rows.book.forms[ids]

@@ -72,10 +72,8 @@ def rank(
         on_progress: Called with the number of texts embedded since the call before.
     """
     texts = task.pairs.texts
-    queries = torch.from_numpy(model.embed([texts[i] for i in task.queries.tolist()], "anchor", on_progress))
-    documents = torch.from_numpy(
-        model.embed([texts[i] for i in task.documents.tolist()], "document", on_progress)
-    )
+    queries = torch.from_numpy(model.embed(texts.of(task.queries), "anchor", on_progress))
+    documents = torch.from_numpy(model.embed(texts.of(task.documents), "document", on_progress))
     document_ids = torch.from_numpy(task.documents)
     query_ids = torch.from_numpy(task.queries)
     depth = min(_DEPTH, len(document_ids))

@@ -117,8 +117,7 @@ def _join(
     """
     ids = text_ids_by_role(pairs)
     needed = [
-        Keys.of((pairs.texts[text_id] for text_id in own.tolist()), prompt="", task=role if by_role else "")
-        for role, own in ids.items()
+        Keys.of(pairs.texts.each(own), prompt="", task=role if by_role else "") for role, own in ids.items()
     ]
     every = Keys.joined([keys, *needed])
     order = np.lexsort((every.low, every.high))

@@ -73,7 +73,8 @@ def column_vectors(
                 role: Role = "document" if number else "anchor"
                 try:
                     for text, vector in _parts(text_cell, cell, texts[number], vectors[number]):
-                        text_id = pairs.texts.id_of(text)
+                        # A text of a row that is neither a positive nor a negative is none of the pairs'.
+                        text_id = int(pairs.texts.numbers_of([text])[0])
                         if text_id in wanted[role]:
                             _keep(found, rows[role], text_id, vector, vectors[number])
                 except _VectorError as problem:

@@ -153,10 +153,7 @@ class MissingTexts:
             pairs: The pairs whose texts are needed.
             price: What the endpoint takes for a million tokens.
         """
-        parts = [
-            guide.estimate([pairs.texts[text_id] for text_id in ids.tolist()], price, role)
-            for role, ids in self.ids.items()
-        ]
+        parts = [guide.estimate(pairs.texts.of(ids), price, role) for role, ids in self.ids.items()]
         return Estimate(
             texts=sum(part.texts for part in parts),
             requests=sum(part.requests for part in parts),
@@ -189,7 +186,7 @@ def plan_encoding(guide: Guide, pairs: Asked) -> EncodingPlan:
     ids = text_ids_by_role(pairs)
     keys: dict[Role, Keys] = {
         role: Keys.of(
-            (pairs.texts[text_id] for text_id in role_ids.tolist()),
+            pairs.texts.each(role_ids),
             prompt=guide.prompts[role],
             task="" if guide.roles_share_vectors else TASKS[role],
         )
@@ -244,7 +241,7 @@ def longest_first(
     for role, ids in missing.ids.items():
         if not len(ids):
             continue
-        texts = [pairs.texts[text_id] for text_id in ids.tolist()]
+        texts = pairs.texts.of(ids)
         lengths = guide.input_lengths(texts, role, on_progress)
         size = np.array([len(text) for text in texts]) if lengths is None else lengths
         order = np.argsort(-size, kind="stable")
@@ -273,7 +270,7 @@ def embed_now(
     rows: dict[Role, Int64[np.ndarray, " texts"]] = {}
     start = 0
     for role, ids in text_ids_by_role(pairs).items():
-        blocks.append(model.embed([pairs.texts[text_id] for text_id in ids.tolist()], role, on_progress))
+        blocks.append(model.embed(pairs.texts.of(ids), role, on_progress))
         rows[role] = _by_id(pairs, ids, np.arange(start, start + len(ids)))
         start += len(ids)
     return GuideVectors(np.concatenate(blocks), rows)

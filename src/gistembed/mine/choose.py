@@ -13,7 +13,7 @@ def highest_scores(
     """The cosine above which a document is no negative of an anchor; infinity where nothing limits it.
 
     The least of what is set among p - m (``absolute_margin``), p - |p|·m (``relative_margin``), p·share
-    (``positive_share``) and ``max_score``, reckoned in float32.
+    (``positive_share``) and ``max_cosine``, reckoned in float32.
 
     Args:
         positives: Cosine p of each anchor with the least similar of its known positives.
@@ -29,8 +29,8 @@ def highest_scores(
         limits = np.minimum(limits, positives - np.abs(positives) * np.float32(settings.relative_margin))
     if settings.positive_share is not None:
         limits = np.minimum(limits, positives * np.float32(settings.positive_share))
-    if settings.max_score is not None:
-        limits = np.minimum(limits, np.float32(settings.max_score))
+    if settings.max_cosine is not None:
+        limits = np.minimum(limits, np.float32(settings.max_cosine))
     return limits
 
 
@@ -50,8 +50,8 @@ def choose_negatives(
     """
     similarities = nearest.similarities
     may = (nearest.ids >= 0) & (similarities <= highest[:, None])
-    if settings.min_score is not None:
-        may &= similarities >= np.float32(settings.min_score)
+    if settings.min_cosine is not None:
+        may &= similarities >= np.float32(settings.min_cosine)
     # Ranks among those that may be negatives, from 0.
     ranks = np.cumsum(may, axis=1) - 1
     may &= ranks >= settings.range_min

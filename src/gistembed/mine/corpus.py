@@ -1,6 +1,7 @@
 """Further documents that may be negatives, from a table of texts or from other pairs."""
 
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -8,11 +9,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from gistembed.errors import UserError
-from gistembed.pairs import Columns, Pairs, open_table, read_pairs, resolve_columns
+from gistembed.pairs import Columns, Names, Pairs, open_table, read_pairs, resolve_columns
 from gistembed.pairs.rows.cells import CellError, positive_passages
 from gistembed.pairs.rows.columns import require_column
 from gistembed.pairs.sources.table import Table
 from gistembed.pairs.wording import listed
+from gistembed.terms import Role
 
 if TYPE_CHECKING:
     import datasets
@@ -56,7 +58,7 @@ def read_corpus(
     others = read_pairs(source, texts=pairs.texts)
     ids = np.concatenate([others.positives, others.negative_ids])
     places = np.concatenate([others.places, others.places[others.negative_rows()]])
-    return _documents(table, others.columns, pairs, ids, places, others.rows_read)
+    return _documents(table, others.columns, pairs, ids, places, others.rows_read, others.names)
 
 
 def _as_pairs(table: Table, column: str, pairs: Pairs) -> Pairs:
@@ -83,6 +85,7 @@ def _documents(
     ids: Int64[np.ndarray, " texts"],
     places: Int64[np.ndarray, " texts"],
     rows_read: int,
+    names: Mapping[Role, Names] | None = None,
 ) -> Pairs:
     distinct, first = np.unique(ids, return_index=True)
     new = ~np.isin(distinct, np.concatenate([pairs.positives, pairs.negative_ids]))
@@ -97,4 +100,5 @@ def _documents(
         places=places[first[new]],
         place_word=table.place_word,
         rows_read=rows_read,
+        names=names or {},
     )

@@ -1,6 +1,5 @@
 """A whole piece of mining: from the user's files to rows with negatives in a file of their own."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 
 from gistembed.console import Console
 from gistembed.errors import UserError
-from gistembed.files import can_be_written
 from gistembed.guide import (
     EncodingPlan,
     GuideSettings,
@@ -29,7 +27,7 @@ from gistembed.mine.faiss_search import require_faiss
 from gistembed.mine.mining import Documents, comparisons, mine_negatives
 from gistembed.mine.rows import MiningTally, mined_rows
 from gistembed.mine.settings import MiningSettings
-from gistembed.pairs import Pairs, read_pairs, read_rows, write_rows
+from gistembed.pairs import Grades, Pairs, check_out, read_pairs, read_rows, write_rows
 from gistembed.terms import VectorDtype
 
 
@@ -39,10 +37,11 @@ class MiningJob:
 
     Attributes:
         data: The pairs.
-        out: The file to write, JSON Lines.
+        out: The file to write; see `write_rows`.
         guide: The guide: a model, an endpoint, a file of vectors or columns of the pairs.
         settings: What may be taken, and how.
         columns: Columns of the pairs by role, if their names don't tell.
+        grades: Which rows of pairs with scores or labels are positives; None where all are.
         corpus: Further documents.
         corpus_column: The column of their texts, where there are several.
         store: Folder of guides' vectors; the user's cache by default.
@@ -54,6 +53,7 @@ class MiningJob:
     guide: GuideSettings
     settings: MiningSettings
     columns: Mapping[str, Sequence[str]] | None = None
+    grades: Grades | None = None
     corpus: str | None = None
     corpus_column: str | None = None
     store: Path | None = None
@@ -70,14 +70,7 @@ class MiningJob:
         Raises:
             UserError: If the file can't be written, settings don't fit the guide, or faiss is not there.
         """
-        if self.out.suffix.lower() != ".jsonl":
-            raise UserError(f"{self.out}: rows are written as JSON Lines; give a name that ends with .jsonl")
-        if os.path.lexists(self.out):
-            raise UserError(f"{self.out}: is there already; choose another name, or remove it")
-        if not self.out.parent.is_dir():
-            raise UserError(f"{self.out}: there is no folder {self.out.parent}; make it first")
-        if not can_be_written(self.out.parent):
-            raise UserError(f"{self.out}: the folder can't be written; choose another")
+        check_out(self.out)
         if self.settings.search == "faiss":
             require_faiss()
         if self.corpus is not None and is_columns(self.guide.name):
@@ -92,7 +85,7 @@ class MiningJob:
 
     def read(self) -> tuple[Pairs, Pairs | None]:
         """The pairs, and the documents of the corpus that they don't have."""
-        pairs = read_pairs(self.data, columns=self.columns)
+        pairs = read_pairs(self.data, columns=self.columns, grades=self.grades)
         if self.corpus is None:
             return pairs, None
         return pairs, read_corpus(self.corpus, pairs, column=self.corpus_column)
@@ -155,8 +148,8 @@ def run_mining(job: MiningJob, console: Console) -> MiningTally:
     with console.stage("mine hard negatives", comparisons(anchors, documents, job.settings)) as progress:
         mined = mine_negatives(pairs, vectors, job.settings, corpus=more, on_progress=progress)
     tally = MiningTally()
-    rows = read_rows(job.data, columns=job.columns)
-    write_rows(mined_rows(rows, pairs, mined, job.settings, tally), job.out)
+    rows = read_rows(job.data, columns=job.columns, grades=job.grades)
+    write_rows(mined_rows(rows, pairs, mined, job.settings, tally, corpus=corpus), job.out)
     return tally
 
 
@@ -188,4 +181,6 @@ def _vectors(job: MiningJob, part: Pairs, console: Console) -> GuideVectors:
     if is_given(name):
         return given_vectors(name, part)
     work = prepare_work(job.guide, job.store or default_store(), part, dtype=job.dtype)
+    if (estimate := work.estimate(None)) is not None:
+        console.say(f"to be sent: {estimate}")
     return do_work(work, console)

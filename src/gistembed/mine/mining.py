@@ -72,14 +72,29 @@ class MinedNegatives:
     texts: int
 
     def of(self, anchor_id: int) -> list[tuple[int, float]]:
-        """Text id and cosine of each negative of an anchor, the hardest first."""
-        row = int(np.searchsorted(self.anchors, anchor_id))
+        """Text id and cosine of each negative of an anchor, the hardest first.
+
+        Raises:
+            KeyError: If it is no anchor of the pairs.
+        """
+        row = _position(self.anchors, anchor_id)
         ids, scores = self.negatives.ids[row], self.negatives.similarities[row]
         return list(zip(ids[ids >= 0].tolist(), scores[ids >= 0].tolist(), strict=True))
 
     def score(self, anchor_id: int, document_id: int) -> float:
-        """Cosine of an anchor with a document that the pairs gave it."""
-        return float(self.scores[np.searchsorted(self.scored, anchor_id * self.texts + document_id)])
+        """Cosine of an anchor with a document that the pairs gave it.
+
+        Raises:
+            KeyError: If they didn't give it.
+        """
+        return float(self.scores[_position(self.scored, anchor_id * self.texts + document_id)])
+
+
+def _position(ordered: Int64[np.ndarray, " numbers"], number: int) -> int:
+    place = int(np.searchsorted(ordered, number))
+    if place == len(ordered) or ordered[place] != number:
+        raise KeyError(number)
+    return place
 
 
 def mine_negatives(

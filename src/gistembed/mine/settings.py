@@ -22,13 +22,14 @@ class MiningSettings:
     - ``absolute_margin``: s <= p - m
     - ``relative_margin``: s <= p - |p|·m
     - ``positive_share``: s <= p·share
-    - ``max_score``: s <= max_score
-    - ``min_score``: s >= min_score
+    - ``max_cosine``: s <= max_cosine
+    - ``min_cosine``: s >= min_cosine
 
     ``range_max`` cuts the ranking before these rules, ``range_min`` skips the hardest of what they leave. The
     rest is taken from the top or at random.
 
-    The names and rules of sentence-transformers' `mine_hard_negatives` (6.2), where both have them. There,
+    The names and rules of sentence-transformers' `mine_hard_negatives` (6.2), where both have them, but for
+    its ``max_score`` and ``min_score``: here these words are about scores that pairs come with. There,
     ``range_max`` counts the anchor's positives too and leaves room for as many as any anchor has, it has a
     default that depends on other settings, and an anchor's own text and the known negatives of a pair are
     not left out.
@@ -42,8 +43,8 @@ class MiningSettings:
         positive_share: Share of the positive's cosine, in (0, 1]; NV-Retriever's TopK-PercPos. Where that is
             not negative, ``relative_margin = 1 - share`` says the same; where it is, only the margin lies
             below the positive.
-        max_score: Highest cosine.
-        min_score: Lowest cosine.
+        max_cosine: Highest cosine.
+        min_cosine: Lowest cosine.
         sampling: ``top`` takes the hardest, ``random`` draws from all that are left up to ``range_max``.
         seed: Decides what is drawn.
         too_few: What becomes of a row whose anchor gets fewer than ``num_negatives``: ``keep`` or ``drop``.
@@ -62,8 +63,8 @@ class MiningSettings:
     absolute_margin: float | None = None
     relative_margin: float | None = None
     positive_share: float | None = None
-    max_score: float | None = None
-    min_score: float | None = None
+    max_cosine: float | None = None
+    min_cosine: float | None = None
     sampling: Sampling = "top"
     seed: int = 42
     too_few: TooFew = "keep"
@@ -92,15 +93,15 @@ class MiningSettings:
         self._check_scores()
 
     def _check_scores(self) -> None:
-        for option in ("absolute_margin", "relative_margin", "positive_share", "max_score", "min_score"):
+        for option in ("absolute_margin", "relative_margin", "positive_share", "max_cosine", "min_cosine"):
             value = getattr(self, option)
             if value is not None and not math.isfinite(value):
                 raise UserError(f"--{option.replace('_', '-')} {value}: choose a finite number")
         if self.positive_share is not None and not 0 < self.positive_share <= 1:
             raise UserError(f"--positive-share {self.positive_share}: choose a share above 0, at most 1")
-        if self.min_score is not None and self.max_score is not None and self.min_score > self.max_score:
+        if self.min_cosine is not None and self.max_cosine is not None and self.min_cosine > self.max_cosine:
             raise UserError(
-                f"--min-score {self.min_score}: above --max-score {self.max_score}, which leaves nothing"
+                f"--min-cosine {self.min_cosine}: above --max-cosine {self.max_cosine}, which leaves nothing"
             )
 
     @property

@@ -13,7 +13,7 @@ from gistembed.pairs.sources.table import Problem
 from gistembed.pairs.split import Split, hold_out, without_texts
 from gistembed.pairs.stream import read_rows
 from gistembed.pairs.texts import Texts
-from gistembed.pairs.writing import FORMATS, write_rows
+from gistembed.pairs.writing import FORMATS, check_new, check_out, write_rows
 
 __all__ = [
     "FORMATS",
@@ -27,6 +27,8 @@ __all__ = [
     "Row",
     "Split",
     "Texts",
+    "check_new",
+    "check_out",
     "hold_out",
     "join_pairs",
     "normalised",

@@ -1,7 +1,7 @@
 """Pairs with scores or labels: from which value on a pair is positive, and up to which it is a negative."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ BETWEEN = "rows whose score is neither high enough for a positive nor low enough
 WITHOUT_POSITIVE = "negatives whose anchor has no positive"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Grades:
     """Which graded rows are positive pairs, and which are negatives of their anchor.
 
@@ -27,8 +27,6 @@ class Grades:
 
     positive_from: float
     negative_to: float | None = None
-    _between: int = 0
-    _low: list[tuple[int, Row]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse bounds that overlap."""
@@ -38,13 +36,28 @@ class Grades:
                 "a row can't be both a positive pair and a negative"
             )
 
+
+class GradedRows:
+    """The rows of one reading, sorted by their scores.
+
+    Attributes:
+        grades: What they are sorted by.
+    """
+
+    def __init__(self, grades: Grades) -> None:
+        """Nothing is read yet."""
+        self.grades = grades
+        self._between = 0
+        self._low: list[tuple[int, Row]] = []
+
     def split(self, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
         """The positive pairs among rows; negatives wait for `attach`, and the others are counted."""
+        positive_from, negative_to = self.grades.positive_from, self.grades.negative_to
         for place, row in rows:
             score = row.positives[0].score
-            if score is not None and score >= self.positive_from:
+            if score is not None and score >= positive_from:
                 yield place, row
-            elif score is not None and self.negative_to is not None and score <= self.negative_to:
+            elif score is not None and negative_to is not None and score <= negative_to:
                 self._low.append((place, row))
             else:
                 self._between += 1

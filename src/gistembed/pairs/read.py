@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int32, Int64
 
 from gistembed.errors import UserError
 from gistembed.pairs.clean import clean
-from gistembed.pairs.grades import Grades
+from gistembed.pairs.grades import GradedRows, Grades
 from gistembed.pairs.names import NameCollector
 from gistembed.pairs.opening import open_table
 from gistembed.pairs.pairs import Pairs, offsets_of, spans
@@ -70,7 +70,8 @@ def _read(
 ) -> Pairs:
     gathered = _Gathered(texts, instructions)
     roles: Columns | None = None
-    with closing(read_blocks(table, columns, graded=grades is not None)) as blocks:
+    graded = None if grades is None else GradedRows(grades)
+    with closing(read_blocks(table, columns, graded=graded is not None)) as blocks:
         for read in blocks:
             roles = read.reader.columns
             plain = plain_texts(read)
@@ -78,10 +79,10 @@ def _read(
                 gathered.add_texts(plain, read.block.places)
                 continue
             rows = rows_of(table, iter([read]), None)
-            gathered.add_rows(list(rows if grades is None else grades.split(rows)))
+            gathered.add_rows(list(rows if graded is None else graded.split(rows)))
     assert roles is not None, "a table without rows is refused before"
     pairs = gathered.pairs(table, roles)
-    return pairs if grades is None else grades.attach(pairs)
+    return pairs if graded is None else graded.attach(pairs)
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from gistembed.errors import UserError
-from gistembed.pairs.grades import Grades
+from gistembed.pairs.grades import GradedRows, Grades
 from gistembed.pairs.opening import open_table
 from gistembed.pairs.rows.cells import CellError
 from gistembed.pairs.rows.columns import resolve_columns
@@ -143,7 +143,7 @@ def read_rows(
     graded = grades is not None
     with closing(read_blocks(table, columns, graded=graded, others=True, on_problem=on_problem)) as blocks:
         rows = rows_of(table, blocks, on_problem)
-        yield from rows if grades is None else grades.grouped(rows)
+        yield from rows if grades is None else GradedRows(grades).grouped(rows)
 
 
 class PlainTexts(NamedTuple):

@@ -4,6 +4,8 @@ import reprlib
 from collections.abc import Iterable
 from typing import Literal
 
+from gistembed.errors import UserError
+
 PlaceWord = Literal["line", "row"]
 
 QUOTED_LENGTH = 60
@@ -38,3 +40,8 @@ def listed(names: Iterable[str]) -> str:
 def located(source: str, word: PlaceWord, number: int) -> str:
     """A place in a source, as a message begins: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
     return f"{source}:{number}" if word == "line" else f"{source}: row {number}"
+
+
+def source_changed(source: str) -> UserError:
+    """What is to be said when a second reading of a source doesn't give what the first gave."""
+    return UserError(f"{source}: the source changed while it was read; run the command again")

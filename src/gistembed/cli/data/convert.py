@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
+from gistembed.cli.options import AsJson, ColumnNames, Data, MaxScore, MinScore, chosen, grades_of, roles_of
+
 
 def convert(
-    data: Annotated[str, typer.Argument(help="Pairs in any format that `fit` reads.")],
+    data: Data,
     out: Annotated[
         Path, typer.Argument(help="New file (.jsonl .csv .tsv .parquet .arrow; .gz .zst) or folder.")
     ],
+    columns: ColumnNames = None,
+    min_score: MinScore = None,
+    max_score: MaxScore = None,
     to: Annotated[
         str,
         typer.Option(
@@ -19,30 +24,17 @@ def convert(
             "triples."
         ),
     ] = "pairs",
-    columns: Annotated[
-        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="For pairs with scores or labels: positive from here on.")
-    ] = None,
-    max_score: Annotated[
-        float | None, typer.Option(help="The same: up to here, a row is a negative of its anchor.")
-    ] = None,
     lossy: Annotated[
         bool, typer.Option("--lossy", help="Leave out what the format has no place for.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on standard output.")] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing.")] = False,
 ) -> None:
     """Write the rows of DATA to OUT in another format; refuse where something would be lost."""
-    from gistembed.cli.data.options import grades_of
-    from gistembed.errors import UserError
-    from gistembed.pairs import FORMATS, parse_columns, read_rows, write_rows
+    from gistembed.pairs import FORMATS, read_rows, write_rows
 
-    if to not in FORMATS:
-        raise UserError(f"--to {to}: unknown; choose one of {', '.join(FORMATS)}")
-    roles = parse_columns(columns) if columns is not None else None
-    rows = read_rows(data, columns=roles, grades=grades_of(min_score, max_score))
+    chosen("--to", to, FORMATS)
+    rows = read_rows(data, columns=roles_of(columns), grades=grades_of(min_score, max_score))
     count = write_rows((row for _, row in rows), out, format=to, lossy=lossy)
     if as_json:
         typer.echo(json.dumps({"file": str(out), "format": to, "rows": count}, ensure_ascii=False))

@@ -6,21 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gistembed.cli.options import AsJson, ColumnNames, Data, MaxScore, MinScore, grades_of, roles_of
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
     from gistembed.console import Console
-    from gistembed.doctor import Diagnosis, Finding
+    from gistembed.doctor import Diagnosis, Finding, Reading
+    from gistembed.models import EmbeddingModel
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 
 
 def doctor(
-    data: Annotated[str, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")],
-    columns: Annotated[
-        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
-    ] = None,
+    data: Data,
+    columns: ColumnNames = None,
+    min_score: MinScore = None,
+    max_score: MaxScore = None,
     eval: Annotated[
         str | None, typer.Option(help="Pairs to evaluate on, which should share nothing with DATA.")
     ] = None,
@@ -34,9 +37,9 @@ def doctor(
         bool, typer.Option("--near/--no-near", help="Look for texts that are nearly the same.")
     ] = True,
     fix: Annotated[
-        Path | None, typer.Option(help="Write a copy (.jsonl) without what can be taken out safely.")
+        Path | None, typer.Option(help="New file for a copy without what can be taken out safely.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the last line only.")] = False,
 ) -> None:
     """Look for what spoils training in DATA; exit code 1 if training is not advisable.
@@ -44,38 +47,32 @@ def doctor(
     With --fix, the copy is looked at too, and the exit code is about the copy.
     """
     from gistembed.console import Console
-    from gistembed.doctor import check_target, diagnose, mend
-    from gistembed.models import load_model
-    from gistembed.pairs import parse_columns
+    from gistembed.doctor import PLAIN, Reading, check_fix, diagnose, mend
 
     console = Console(quiet=quiet or as_json)
-    roles = parse_columns(columns) if columns is not None else None
+    reading = Reading(roles_of(columns), grades_of(min_score, max_score))
     if fix is not None:
-        check_target(fix)
-    models = {
-        who: load_model(name, option=f"--{who}", device="cpu")
-        for who, name in (("student", student), ("guide", guide))
-        if name is not None
-    }
+        check_fix(fix)
+    models = _models({"student": student, "guide": guide})
 
-    def look(source: str | Path, names: Any) -> "Diagnosis":  # noqa: ANN401 — columns by role, or None
+    def look(source: str | Path, how: "Reading") -> "Diagnosis":
         return diagnose(
             source,
-            columns=names,
+            how,
             evaluation=eval,
-            evaluation_columns=roles,
+            evaluation_reading=reading,
             models=models,
             near_duplicates=near,
             stage=console.stage,
         )
 
-    diagnosis = look(data, roles)
+    diagnosis = look(data, reading)
     _show(console, diagnosis)
     found: dict[str, Any] = {"diagnosis": diagnosis.model_dump(mode="json"), "fixed": None}
     line = _last_line(diagnosis)
     if fix is not None:
-        mended = mend(data, fix, columns=roles)
-        diagnosis = look(fix, None)
+        mended = mend(data, fix, reading)
+        diagnosis = look(fix, PLAIN)
         found["fixed"] = {
             "file": str(mended.path),
             "changes_file": str(mended.changes_path),
@@ -92,6 +89,25 @@ def doctor(
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else line)
     if not diagnosis.advisable:
         raise typer.Exit(1)
+
+
+def _models(names: dict[str, str | None]) -> "dict[str, EmbeddingModel]":
+    """The models whose limits texts should keep to, by what they are in a run."""
+    from gistembed.errors import UserError
+    from gistembed.guide import is_columns, is_endpoint, is_given
+    from gistembed.models import load_model
+
+    models = {}
+    for who, name in names.items():
+        if name is None:
+            continue
+        if is_endpoint(name) or is_columns(name) or is_given(name):
+            raise UserError(
+                f"--{who} {name}: only a model that is loaded here says how long a text may be; give "
+                "its folder or hub name, or leave the option out"
+            )
+        models[who] = load_model(name, option=f"--{who}", device="cpu")
+    return models
 
 
 def _show(console: "Console", diagnosis: "Diagnosis") -> None:

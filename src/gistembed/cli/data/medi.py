@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gistembed.cli.data.encoding import encoded
+from gistembed.cli.options import AsJson, Out, Quiet, Store
+
 if TYPE_CHECKING:
     from gistembed.console import Console
     from gistembed.guide import GuideVectors, TextsByRole
@@ -18,31 +21,29 @@ _MEGABYTE = 10**6
 
 def medi(
     archive: Annotated[Path, typer.Argument(help="medi-data.zip, or the medi-data.json in it.")],
-    out: Annotated[Path, typer.Option(help="File to write: .jsonl.")],
+    out: Out,
+    guide: Annotated[
+        str | None, typer.Option(help="Leave out triplets whose negative this guide finds more similar.")
+    ] = None,
     concat: Annotated[
         list[Path] | None, typer.Option(help="Rows to write after those of MEDI, such as those of mtebcls.")
-    ] = None,
-    guide: Annotated[
-        str | None,
-        typer.Option("--filter-by", help="Leave out triplets whose negative this guide finds more similar."),
     ] = None,
     skip_malformed: Annotated[
         bool, typer.Option("--skip-malformed", help="Leave out records of another form, and name each.")
     ] = False,
-    store: Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Turn the MEDI archive into rows, with each text's instruction and each row's task.
 
     It is read from start to end, never held in memory, and not unpacked to disk.
     """
-    from gistembed.build import check_target
     from gistembed.console import Console
-    from gistembed.pairs import write_rows
+    from gistembed.pairs import check_out, write_rows
 
     console = Console(quiet=quiet or as_json)
-    check_target(out)
+    check_out(out)
     build = _Build(archive, guide, skip_malformed, store, console)
     appended = {path: _Appended(path) for path in concat or []}
 
@@ -111,13 +112,8 @@ class _Build:
         self.filtered += count
 
     def _encode(self, texts: "TextsByRole") -> "GuideVectors":
-        from gistembed.guide import GuideSettings, default_store, do_work, prepare_work
-
         assert self.guide is not None
-        work = prepare_work(GuideSettings(self.guide), self.store or default_store(), texts)
-        if (estimate := work.estimate(None)) is not None:
-            self.console.say(f"to be sent: {estimate}")
-        return do_work(work, self.console)
+        return encoded(self.guide, self.store, texts, self.console)
 
     def _place(self, number: int) -> str:
         return f"{self._name}: record {number}"

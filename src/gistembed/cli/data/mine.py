@@ -7,7 +7,23 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from gistembed.cli.choices import chosen
+from gistembed.cli.options import (
+    AsJson,
+    ColumnNames,
+    Data,
+    KeptDtype,
+    MaxLength,
+    MaxScore,
+    MinScore,
+    Out,
+    Quiet,
+    RequestsPerMinute,
+    RunBackend,
+    Store,
+    chosen,
+    grades_of,
+    roles_of,
+)
 
 if TYPE_CHECKING:
     from gistembed.mine import MiningSettings, MiningTally
@@ -17,14 +33,14 @@ _DEFAULT_MARGIN = 0.05
 
 
 def mine(
-    data: Annotated[str, typer.Argument(help="Pairs: .jsonl, .csv, .tsv, .parquet, or a datasets folder.")],
-    out: Annotated[Path, typer.Argument(help="File to write, .jsonl; must not be there yet.")],
+    data: Data,
+    out: Out,
     guide: Annotated[
         str, typer.Option(help="What scores: model folder, hub name, URL#MODEL of an endpoint, or vectors.")
     ],
-    columns: Annotated[
-        str | None, typer.Option(help="Columns by role: anchor=NAME,positive=NAME[,negative=NAME].")
-    ] = None,
+    columns: ColumnNames = None,
+    min_score: MinScore = None,
+    max_score: MaxScore = None,
     corpus: Annotated[
         str | None, typer.Option(help="Further documents: a table of texts, or other pairs.")
     ] = None,
@@ -49,8 +65,8 @@ def mine(
     no_margin: Annotated[
         bool, typer.Option("--no-margin", help="Take negatives however close they are.")
     ] = False,
-    max_score: Annotated[float | None, typer.Option(help="Highest cosine of a negative.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Lowest cosine of a negative.")] = None,
+    max_cosine: Annotated[float | None, typer.Option(help="Highest cosine of a negative.")] = None,
+    min_cosine: Annotated[float | None, typer.Option(help="Lowest cosine of a negative.")] = None,
     sampling: Annotated[
         str, typer.Option(help="top: the hardest; random: any of those up to --range-max.")
     ] = "top",
@@ -64,21 +80,17 @@ def mine(
     search: Annotated[
         str, typer.Option(help="What finds the nearest: torch, or faiss with --range-max.")
     ] = "torch",
-    max_length: Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")] = None,
+    max_length: MaxLength = None,
     dimensions: Annotated[int | None, typer.Option(help="First numbers of a vector to keep (all).")] = None,
-    dtype: Annotated[str, typer.Option(help="How vectors are kept: float16, float32 or int8.")] = "float16",
-    backend: Annotated[
-        str, typer.Option(help="What runs the guide: torch, openvino or openvino-int8 (CPU).")
-    ] = "torch",
-    requests_per_minute: Annotated[
-        float | None, typer.Option(help="How many requests an endpoint gets in a minute (no limit).")
-    ] = None,
-    store: Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")] = None,
+    dtype: KeptDtype = "float16",
+    backend: RunBackend = "torch",
+    requests_per_minute: RequestsPerMinute = None,
+    store: Store = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be encoded and compared.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Add to each row of DATA documents that the guide finds close to its anchor, and write the rows to OUT.
 
@@ -90,7 +102,6 @@ def mine(
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings
     from gistembed.mine import MiningJob, MiningSettings, Sampling, Search, TooFew, plan_mining, run_mining
-    from gistembed.pairs import parse_columns
     from gistembed.terms import Backend, VectorDtype
 
     margins = (absolute_margin, relative_margin, positive_share)
@@ -107,8 +118,8 @@ def mine(
         absolute_margin=absolute_margin,
         relative_margin=relative_margin,
         positive_share=positive_share,
-        max_score=max_score,
-        min_score=min_score,
+        max_cosine=max_cosine,
+        min_cosine=min_cosine,
         sampling=chosen("--sampling", sampling, get_args(Sampling)),
         seed=seed,
         too_few=chosen("--too-few", too_few, get_args(TooFew)),
@@ -126,7 +137,8 @@ def mine(
             backend=chosen("--backend", backend, get_args(Backend)),
         ),
         settings,
-        columns=parse_columns(columns) if columns is not None else None,
+        columns=roles_of(columns),
+        grades=grades_of(min_score, max_score),
         corpus=corpus,
         corpus_column=corpus_column,
         store=store,
@@ -153,6 +165,7 @@ def _found(out: Path, tally: "MiningTally") -> dict[str, object]:
         "with_none": tally.with_none,
         "dropped": tally.dropped,
         "own_positive": tally.own_positive,
+        "weightless": tally.weightless,
         "mean_positive": tally.positives.value,
         "mean_negative": tally.mined.value,
     }
@@ -169,4 +182,6 @@ def _line(out: Path, tally: "MiningTally", settings: "MiningSettings") -> str:
         )
     if tally.own_positive:
         parts.append(f"{tally.own_positive:,} rows left out whose positive is the anchor")
+    if tally.weightless:
+        parts.append(f"{tally.weightless:,} rows left out whose weight is 0")
     return "; ".join(parts)

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gistembed.cli.data.encoding import encoded
+from gistembed.cli.options import AsJson, GuideName, Out, Quiet, Store
+
 if TYPE_CHECKING:
     from gistembed.build import ClassTriplets, LabelledTexts
 
@@ -16,13 +19,11 @@ def mtebcls(
         typer.Argument(
             help="Texts with classes: .jsonl, .csv, .tsv, .parquet, a datasets folder, or mteb:TASK. "
             "Each is a task of its own.",
-            metavar="SOURCE...",
+            metavar="SOURCE",
         ),
     ],
-    model: Annotated[
-        str, typer.Option("--guide", help="Model that guides: folder, hub name, or URL#MODEL of an endpoint.")
-    ],
-    out: Annotated[Path, typer.Option(help="File to write: .jsonl.")],
+    out: Out,
+    model: GuideName,
     columns: Annotated[
         str | None, typer.Option(help="Columns of all sources by role: text=NAME,label=NAME.")
     ] = None,
@@ -40,9 +41,9 @@ def mtebcls(
     skip_malformed: Annotated[
         bool, typer.Option("--skip-malformed", help="Leave out rows without a text or class, and name each.")
     ] = False,
-    store: Annotated[Path | None, typer.Option(help="Folder of the guides' vectors (user cache).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    store: Store = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a triplet of each text: a similar text of its class, and any text of another class.
 
@@ -50,28 +51,22 @@ def mtebcls(
     """
     from gistembed.build import (
         DrawSettings,
-        check_target,
         class_triplets,
         parse_label_columns,
         texts_to_encode,
     )
     from gistembed.console import Console
     from gistembed.errors import UserError
-    from gistembed.guide import GuideSettings, default_store, do_work, prepare_work
-    from gistembed.pairs import write_rows
+    from gistembed.pairs import check_out, write_rows
 
     console = Console(quiet=quiet or as_json)
-    check_target(out)
+    check_out(out)
     settings = DrawSettings(seed, topk, temperature)
     roles = parse_label_columns(columns) if columns is not None else None
     labelled = _read(sources, tasks or [], roles, skip_malformed)
     for problem in (problem for one in labelled for problem in one.problems()):
         console.warn(problem)
-    asked = texts_to_encode(labelled)
-    work = prepare_work(GuideSettings(model), store or default_store(), asked)
-    if (estimate := work.estimate(None)) is not None:
-        console.say(f"to be sent: {estimate}")
-    vectors = do_work(work, console)
+    vectors = encoded(model, store, texts_to_encode(labelled), console)
     found = []
     for one in labelled:
         with console.stage(f"draw, {one.task}", len(one)) as progress:

@@ -3,7 +3,7 @@
 import secrets
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from operator import index
 from pathlib import Path
@@ -19,6 +19,8 @@ from gistembed.pairs.texts.index import HashIndex
 # Texts wait in memory until there are so many, or so many bytes of them; then they go to a file.
 _CHUNK_TEXTS = 1 << 16
 _CHUNK_BYTES = 32 * 2**20
+
+_AT_ONCE = 10_000
 
 
 class Texts:
@@ -96,9 +98,29 @@ class Texts:
             return text
         return self._open[number - self._sealed]
 
-    def of(self, text_ids: Iterable[SupportsIndex]) -> list[str]:
-        """The texts with these ids."""
-        return [self[text_id] for text_id in text_ids]
+    def of(self, text_ids: Int64[np.ndarray, " ids"]) -> list[str]:
+        """The texts with these ids, which are none of them -1."""
+        import pyarrow as pa
+
+        texts = [""] * len(text_ids)
+        chunks = np.searchsorted(self._starts, text_ids, "right") - 1
+        chunks[text_ids >= self._sealed] = len(self._chunks)
+        for chunk in np.unique(chunks).tolist():
+            places = np.flatnonzero(chunks == chunk)
+            if chunk == len(self._chunks):
+                waiting = (text_ids[places] - self._sealed).tolist()
+                found = [self._open[number] for number in waiting]
+            else:
+                within = pa.array(text_ids[places] - self._starts[chunk])
+                found = self._chunks[chunk].take(within).to_pylist()
+            for place, text in zip(places.tolist(), found, strict=True):
+                texts[place] = text
+        return texts
+
+    def each(self, text_ids: Int64[np.ndarray, " ids"]) -> Iterator[str]:
+        """The same one after another, so that not all of them are held at once."""
+        for start in range(0, len(text_ids), _AT_ONCE):
+            yield from self.of(text_ids[start : start + _AT_ONCE])
 
     def __len__(self) -> int:
         """How many distinct texts there are; ids are below it."""

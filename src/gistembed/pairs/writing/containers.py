@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from gistembed.errors import UserError
 from gistembed.files import whole_file
 from gistembed.pairs.sources.lines import PACKED, plain_suffix
-from gistembed.pairs.wording import one_line, quoted
+from gistembed.pairs.wording import one_line
 from gistembed.pairs.writing.layouts import Record
 
 _AT_ONCE = 10_000
@@ -21,7 +21,9 @@ Records = Callable[[], Iterator[Record]]
 """Gives the records, from the first on at each call."""
 
 FLAT = (".csv", ".tsv")
-NESTED = (".jsonl", ".ndjson", ".parquet", ".arrow")
+PACKING = (".parquet", ".arrow")
+"""Kinds that are never packed as whole files: reading them means jumping about."""
+NESTED = (".jsonl", ".ndjson", *PACKING)
 
 
 def write_records(records: Records, path: Path, *, header: bool = True) -> None:
@@ -29,11 +31,11 @@ def write_records(records: Records, path: Path, *, header: bool = True) -> None:
 
     Args:
         records: The records.
-        path: The file.
+        path: The file; its ending is one of `FLAT` and `NESTED`.
         header: Whether a file of CSV begins with the names of its columns; without, nothing is quoted.
 
     Raises:
-        UserError: If the ending tells no kind, or values of a column don't fit together.
+        UserError: If values of a column don't fit together.
         OSError: If the disk refuses; nothing is left behind.
     """
     match plain_suffix(path):
@@ -44,11 +46,8 @@ def write_records(records: Records, path: Path, *, header: bool = True) -> None:
         case ".csv" | ".tsv" as suffix:
             with _packed(path) as file:
                 _write_separated(records, file, "," if suffix == ".csv" else "\t", header)
-        case ".parquet" | ".arrow":
+        case _:
             _write_arrow(records, path)
-        case ending:
-            known = ", ".join((*NESTED, *FLAT))
-            raise UserError(f"{path}: the ending {quoted(ending)} tells no format; choose one of {known}")
 
 
 def _line(record: Record) -> bytes:
@@ -116,7 +115,9 @@ def _write_arrow(records: Records, path: Path) -> None:
         )
         with whole_file(path) as file:
             writer = (
-                pq.ParquetWriter(file, schema) if path.suffix == ".parquet" else pa.ipc.new_file(file, schema)
+                pq.ParquetWriter(file, schema)
+                if plain_suffix(path) == ".parquet"
+                else pa.ipc.new_file(file, schema)
             )
             with writer:
                 for block in _blocks(records()):

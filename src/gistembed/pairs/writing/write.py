@@ -10,23 +10,12 @@ from pathlib import Path
 
 from gistembed.errors import UserError
 from gistembed.pairs.rows.row import Passage, Row
-from gistembed.pairs.sources.lines import plain_suffix
-from gistembed.pairs.writing import beir, layouts
-from gistembed.pairs.writing.containers import FLAT, NESTED, write_records
+from gistembed.pairs.writing import beir
+from gistembed.pairs.writing.containers import write_records
+from gistembed.pairs.writing.formats import layout_of
 from gistembed.pairs.writing.layouts import Layout, Record
+from gistembed.pairs.writing.place import check_out
 from gistembed.pairs.writing.shape import Shape, held_by
-
-_LAYOUTS: dict[str, Layout] = {
-    "pairs": layouts.Lists(),
-    "sentence-transformers": layouts.SentenceTransformers(),
-    "flagembedding": layouts.FlagEmbedding(),
-    "medi": layouts.Medi(),
-    "medi-flat": layouts.FlatMedi(),
-    "tevatron": layouts.Tevatron(),
-    "labelled": layouts.Labelled(),
-    "triples": layouts.Triples(),
-}
-FORMATS = (*_LAYOUTS, "beir")
 
 
 def write_rows(rows: Iterable[Row], path: Path, *, format: str = "pairs", lossy: bool = False) -> int:
@@ -43,13 +32,11 @@ def write_rows(rows: Iterable[Row], path: Path, *, format: str = "pairs", lossy:
         How many rows were written.
 
     Raises:
-        UserError: If there is something already, the ending doesn't fit the format, or something that rows
-            hold would be lost.
+        UserError: If `check_out` refuses the place, or something that rows hold would be lost.
         OSError: If the disk refuses; nothing is left behind.
     """
-    if path.exists():
-        raise UserError(f"{path}: is there already; choose another name, or remove it")
-    layout = _layout(path, format)
+    check_out(path, format)
+    layout = layout_of(path, format)
     with _again(rows) as every:
         count, shape, lost = _look(every(), beir.HOLDS if layout is None else layout.holds, layout)
         if not count:
@@ -60,35 +47,14 @@ def write_rows(rows: Iterable[Row], path: Path, *, format: str = "pairs", lossy:
                 f"{path}: {format} has no place for {what}; choose another format, or leave it out with "
                 "--lossy"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
         if layout is None:
             beir.write_beir(every, path)
         else:
-            write_records(partial(_records, every, layout, shape, lossy), path, header=format != "triples")
+            write_records(partial(_records, every, layout, shape), path, header=format != "triples")
     return count
 
 
-def _layout(path: Path, format: str) -> Layout | None:
-    """How records are laid out in a file of this ending; None for a folder of BEIR."""
-    if format == "beir":
-        if path.suffix:
-            raise UserError(f"{path}: beir is a folder; give a name without an ending")
-        return None
-    suffix = plain_suffix(path)
-    layout = _LAYOUTS[format]
-    if format == "triples" and suffix != ".tsv":
-        raise UserError(f"{path}: triples are a .tsv file, whose name begins with 'triples' to be read again")
-    if suffix in FLAT and format == "pairs":
-        return layouts.Columns()
-    if suffix in FLAT and not layout.flat:
-        kinds = ", ".join(NESTED)
-        raise UserError(f"{path}: {format} holds lists, which a {suffix} file can't; choose one of {kinds}")
-    return layout
-
-
-def _records(
-    rows: Callable[[], Iterator[Row]], layout: Layout, shape: Shape, lossy: bool
-) -> Iterator[Record]:
+def _records(rows: Callable[[], Iterator[Row]], layout: Layout, shape: Shape) -> Iterator[Record]:
     further = "column" in layout.holds
     for row in rows():
         yield from layout.records(row if further else row._replace(extra={}), shape)
