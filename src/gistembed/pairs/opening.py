@@ -58,7 +58,7 @@ def open_file(path: Path, name: str) -> Table:
     if (judged := open_judged_split(path, name)) is not None:
         return judged
     match plain_suffix(path):
-        case ".json" if begins_array(path):
+        case ".json" if begins_array(path, name):
             return open_array(path, name)
         case ".jsonl" | ".ndjson" | ".json":
             return open_jsonl(path, name)

@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from gistembed.errors import UserError
+from gistembed.pairs.rows.cells import kind_of
 from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.sources.lines import plain_suffix
+from gistembed.pairs.wording import quoted
 from gistembed.pairs.writing import beir, layouts
 from gistembed.pairs.writing.containers import FLAT, NESTED, write_records
 from gistembed.pairs.writing.layouts import Layout, Record
@@ -120,7 +122,9 @@ def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
         yield partial(iter, rows)
         return
     with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as file:
-        for row in rows:
+        for number, row in enumerate(rows, 1):
+            for column, cell in row.extra.items():
+                _refuse_unwritable(cell, column, number)
             file.write(json.dumps(row._replace(extra=dict(row.extra)), ensure_ascii=False) + "\n")
 
         def read() -> Iterator[Row]:
@@ -137,3 +141,20 @@ def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
                 )
 
         yield read
+
+
+def _refuse_unwritable(cell: object, column: str, row: int) -> None:
+    """Refuse what stands in a further column if not every format has a place for it."""
+    try:
+        json.dumps({column: cell}, ensure_ascii=False).encode()
+        return
+    except UnicodeEncodeError:
+        problem = "half a surrogate pair"
+    except RecursionError:
+        problem = "lists or objects that are nested too deeply"
+    except (TypeError, ValueError):
+        problem = f"{kind_of(cell)}, which can't be converted"
+    raise UserError(
+        f"row {row} of those to write: column {quoted(column)} holds {problem}. "
+        "Write it as text, or take the column out."
+    )

@@ -1,0 +1,113 @@
+"""How large the data of Arrow and Parquet is once it is unpacked, found out before it is."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gistembed.errors import UserError
+from gistembed.pairs.sources.lines import LONGEST_LINE
+from gistembed.pairs.wording import quoted
+
+# So much may be unpacked at once, or so many bytes from each packed byte; real text is never packed so well.
+_UNPACKED_AT_ONCE = 64 * 2**20
+_UNPACKED_FROM_ONE = 1000
+
+# Numbers of Arrow's format: https://github.com/apache/arrow/blob/main/format/Message.fbs
+_DICTIONARY, _RECORDS = 2, 3
+_FILE_MAGIC = b"ARROW1\0\0"
+
+
+def refuse_parquet_bomb(chunk: Any, rows: int, where: str) -> None:  # noqa: ANN401
+    """Refuse a column of a row group that unpacks to far more than it takes in the file.
+
+    Args:
+        chunk: What the file says of the column.
+        rows: Rows of the row group.
+        where: The file and row group, as messages begin.
+
+    Raises:
+        UserError: If it does, or if its rows are longer than a row may be.
+    """
+    unpacked = chunk.total_uncompressed_size
+    if unpacked <= _UNPACKED_AT_ONCE:
+        return
+    column = quoted(chunk.path_in_schema.partition(".")[0])
+    if unpacked > _UNPACKED_FROM_ONE * max(chunk.total_compressed_size, 1):
+        raise UserError(
+            f"{where}: column {column} unpacks from {chunk.total_compressed_size:,} bytes to {unpacked:,}, "
+            "which no text does. Get or write the file anew."
+        )
+    if unpacked > LONGEST_LINE * rows:
+        raise UserError(
+            f"{where}: column {column} holds {unpacked // max(rows, 1) // 2**20} MiB a row; "
+            f"{LONGEST_LINE // 2**20} MiB is the most. Split or drop these rows."
+        )
+
+
+def refuse_arrow_bomb(path: Path, name: str) -> None:
+    """Refuse an Arrow file with a batch that unpacks to far more than it takes in the file.
+
+    Args:
+        path: The file, or what Arrow calls a stream.
+        name: The file, as messages name it.
+
+    Raises:
+        UserError: If there is such a batch.
+        pyarrow.ArrowException: If the file is damaged.
+    """
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        if source.read(len(_FILE_MAGIC)) != _FILE_MAGIC:
+            source.seek(0)
+        for message in pa.ipc.MessageReader.open_stream(source):
+            packed, unpacked = message.body.size if message.body else 0, sum(_unpacked_buffers(message))
+            if unpacked > max(_UNPACKED_AT_ONCE, _UNPACKED_FROM_ONE * packed):
+                raise UserError(
+                    f"{name}: a batch unpacks from {packed:,} bytes to {unpacked:,}, which no text does. "
+                    "Get or write the file anew."
+                )
+
+
+def _unpacked_buffers(message: Any) -> Iterator[int]:  # noqa: ANN401
+    """How long each packed buffer of a message is unpacked: that stands before it."""
+    data = message.metadata.to_pybytes()
+    table = _follow(data, 0)
+    kind, header = _field(data, table, 1), _field(data, table, 2)
+    if kind is None or header is None or data[kind] not in (_DICTIONARY, _RECORDS):
+        return
+    records: int | None = _follow(data, header)
+    if data[kind] == _DICTIONARY:
+        inner = _field(data, _follow(data, header), 1)
+        records = None if inner is None else _follow(data, inner)
+    if records is None or _field(data, records, 3) is None:
+        # Without a word on how they are packed, they aren't.
+        return
+    if (buffers := _field(data, records, 2)) is None:
+        return
+    first = _follow(data, buffers)
+    (count,) = struct.unpack_from("<I", data, first)
+    body = memoryview(message.body)
+    for place in range(first + 4, first + 4 + 16 * count, 16):
+        offset, length = struct.unpack_from("<qq", data, place)
+        if length > 0:
+            yield max(int.from_bytes(body[offset : offset + 8], "little", signed=True), 0)
+
+
+def _follow(data: bytes, place: int) -> int:
+    """Where the table or vector stands that this place of a flatbuffer points to."""
+    (step,) = struct.unpack_from("<I", data, place)
+    return place + int(step)
+
+
+def _field(data: bytes, table: int, number: int) -> int | None:
+    """Where a field of a table stands in a flatbuffer; None if it isn't there."""
+    (back,) = struct.unpack_from("<i", data, table)
+    fields = table - back
+    (size,) = struct.unpack_from("<H", data, fields)
+    entry = 4 + 2 * number
+    if entry >= size:
+        return None
+    (offset,) = struct.unpack_from("<H", data, fields + entry)
+    return table + int(offset) if offset else None
