@@ -38,7 +38,9 @@ def open_table(source: "Source") -> Table:
     except FileNotFoundError:
         raise UserError(f"{name}: there is no such file or folder.") from None
     except OSError as error:
-        raise UserError(f"{name}: the file can't be read ({error.strerror}).") from None
+        # Of a folder, the file that is meant is one of those in it.
+        refused = name if error.filename is None else one_line(os.fsdecode(error.filename))
+        raise UserError(f"{refused}: the file can't be read ({error.strerror}).") from None
 
 
 def _open_folder(path: Path, name: str) -> Table:

@@ -65,6 +65,8 @@ class Corpus:
                 except CellError as problem:
                     raise UserError(f"{table.place(place)}: {problem}") from None
             corpus._add(block.places, passages)
+        if not len(corpus):
+            raise UserError(f"{table.name}: there are no rows.")
         return corpus
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gistembed.errors import UserError
 from gistembed.pairs.collections.corpus import COLUMNS, Corpus, Judgement, cell_of, judged_rows
-from gistembed.pairs.rows.cells import CellError, name_of
+from gistembed.pairs.rows.cells import NEEDED, CellError, is_blank, name_of, text_problem
 from gistembed.pairs.sources.lines import PACKED, plain_suffix
 from gistembed.pairs.sources.table import BLOCK_ROWS, Block, Choose, OnProblem, Problem, Table
 from gistembed.pairs.sources.text_files import open_csv, open_jsonl, open_plain_tsv
@@ -44,6 +44,8 @@ def open_collection(folder: Path, name: str, open_file: OpenFile) -> Table | Non
         return _tevatron(folder, name, corpus, open_file)
     if (collection := _find(folder, "collection", (".tsv",))) is not None:
         return _msmarco(folder, name, collection)
+    if (folder / "qrels").is_dir():
+        raise UserError(f"{name}: there are judgements (qrels), but no corpus.jsonl. Add it to the folder.")
     return None
 
 
@@ -186,9 +188,22 @@ def _looked_up(table: Table, block: Block, documents: Corpus, on_problem: OnProb
 
 
 def _documents_of(cell: object, column: str, documents: Corpus) -> object:
-    if not isinstance(cell, list):
-        return cell
-    return [_named("document", documents, name_of(item, column) or "") for item in cell]
+    if is_blank(cell) or cell == []:
+        if _ID_LISTS[column] == "positive_passages":
+            raise CellError(f"column {quoted(column)} {_emptiness(cell)}. {NEEDED}")
+        return None
+    found = []
+    for number, item in enumerate(cell if isinstance(cell, list) else [cell], 1):
+        if is_blank(item):
+            raise CellError(
+                f"column {quoted(column)}, item {number} {_emptiness(item)}. Mend or drop the row."
+            )
+        found.append(_named("document", documents, str(name_of(item, column))))
+    return found
+
+
+def _emptiness(cell: object) -> str:
+    return "is an empty list" if isinstance(cell, list) else str(text_problem(cell))
 
 
 def _named(kind: str, corpus: Corpus, name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from gistembed.pairs.rows.row import Passage
 from gistembed.pairs.sources.table import Absent
-from gistembed.pairs.wording import quoted
+from gistembed.pairs.wording import counted, quoted
 
 NEEDED = "Every row needs an anchor and a positive; drop or fill the row."
 
@@ -92,8 +92,12 @@ def document_passage(cells: Sequence[object], columns: tuple[str, str, str | Non
         )
     title = None if columns[2] is None or is_blank(cells[2]) else name_of(cells[2], columns[2])
     # A text may be empty where its title says it all.
-    text = title if title and is_blank(cells[1]) else titled(_text(cells[1], columns[1]), title)
-    return Passage(text, id=name, title=title)
+    if is_blank(cells[1]):
+        if not title:
+            problem = f"column {quoted(columns[1])} {text_problem(cells[1])}"
+            raise CellError(f"{problem}. Every document and query needs a text.")
+        return Passage(title, id=name, title=title)
+    return Passage(titled(_text(cells[1], columns[1]), title), id=name, title=title)
 
 
 def beside(cell: object, column: str, texts: int) -> list[object]:
@@ -112,7 +116,8 @@ def beside(cell: object, column: str, texts: int) -> list[object]:
         return [value] * texts
     if len(cell) != texts:
         raise CellError(
-            f"column {quoted(column)} holds {len(cell)} values for {texts} texts. Write one for each."
+            f"column {quoted(column)} holds {counted(len(cell), 'value')} for {counted(texts, 'text')}. "
+            "Write one for each."
         )
     return [None if is_blank(item) else item for item in cell]
 

@@ -29,6 +29,9 @@ PREFERRED_SPLIT = "train"
 _REPEATED = 64
 _REPEATED_LEAST = 4 * 2**20
 
+# What Arrow raises for texts that aren't UTF-8, and for times that Python or its time zones don't know.
+_NO_VALUE = (ValueError, OverflowError, KeyError)
+
 Batches = Callable[[Sequence[str]], Iterable[Any]]
 """Given column names, iterates over Arrow tables or record batches with these columns."""
 
@@ -127,41 +130,37 @@ def _parquet_batches(path: Path, name: str, columns: Sequence[str]) -> Iterable[
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        metadata = file.metadata
-        of_words = {
-            chunk.path_in_schema
-            for number in range(metadata.num_row_groups)
-            for chunk in _chunks(metadata.row_group(number), columns)
-            if chunk.has_dictionary_page
-        }
-        with pq.ParquetFile(path, read_dictionary=sorted(of_words)) as words:
-            for number in range(metadata.num_row_groups):
-                group = metadata.row_group(number)
-                for chunk in _chunks(group, columns):
-                    refuse_parquet_bomb(chunk, group.num_rows, f"{name}: row group {number + 1}")
-                longest = _longest_words(words, number, columns)
-                rows, repeated = _reading(group, columns, longest)
+        chosen = _leaves(file.schema, columns)
+        of_bytes = [leaf for number, leaf in chosen.items() if _is_bytes(file.schema.column(number))]
+        with pq.ParquetFile(path, read_dictionary=of_bytes) as words:
+            for number in range(file.metadata.num_row_groups):
+                group = file.metadata.row_group(number)
+                refuse_parquet_bomb(group, path.stat().st_size, f"{name}: row group {number + 1}")
+                first = next(words.iter_batches(1, row_groups=[number], columns=list(columns)), None)
+                if first is None:
+                    continue
+                # What the file says of a column is only asked for now that Arrow has read something of it:
+                # where it is damaged, asking would end the program.
+                chunks = [group.column(leaf) for leaf in chosen]
+                rows, repeated = _reading(chunks, group.num_rows, list(map(_longest_word, first.columns)))
                 yield from (words if repeated else file).iter_batches(
                     rows, row_groups=[number], columns=list(columns)
                 )
 
 
-def _chunks(group: Any, columns: Sequence[str]) -> Iterator[Any]:  # noqa: ANN401
-    """What a Parquet file says of each of these columns in a row group."""
+def _leaves(schema: Any, columns: Sequence[str]) -> dict[int, str]:  # noqa: ANN401
+    """Number and path of what Parquet stores these columns as, which is more than one for nested ones."""
+    paths = [schema.column(number).path for number in range(len(schema))]
     wanted = set(columns)
-    for chunk in map(group.column, range(group.num_columns)):
-        if chunk.path_in_schema in wanted or chunk.path_in_schema.partition(".")[0] in wanted:
-            yield chunk
-
-
-def _longest_words(file: Any, group: int, columns: Sequence[str]) -> dict[str, int]:  # noqa: ANN401
-    """The length of the longest word in each column's dictionary, which comes with the first row."""
-    first = next(file.iter_batches(1, row_groups=[group], columns=list(columns)), None)
-    if first is None:
-        return {}
     return {
-        name: _longest_word(column) for name, column in zip(first.schema.names, first.columns, strict=True)
+        number: path
+        for number, path in enumerate(paths)
+        if path in wanted or path.partition(".")[0] in wanted
     }
+
+
+def _is_bytes(leaf: Any) -> bool:  # noqa: ANN401
+    return bool(leaf.physical_type == "BYTE_ARRAY")
 
 
 def _longest_word(array: Any) -> int:  # noqa: ANN401
@@ -176,27 +175,28 @@ def _longest_word(array: Any) -> int:  # noqa: ANN401
     return _longest_word(array.values) if _is_list(kind) else 0
 
 
-def _reading(group: Any, columns: Sequence[str], longest: dict[str, int]) -> tuple[int, bool]:  # noqa: ANN401
+def _reading(chunks: Sequence[Any], rows: int, words: Sequence[int]) -> tuple[int, bool]:
     """How many rows of a row group hold little enough, and whether words must be parted first.
 
     Args:
-        group: What the file says of the row group.
-        columns: The columns that are read.
-        longest: The longest word of each column's dictionary.
+        chunks: What the file says of each column in the row group.
+        rows: Rows of the row group.
+        words: The longest word of each column's dictionary.
 
     Returns:
         Rows to read at once, and whether to read dictionaries as what they are.
     """
-    width, repeated = 1.0, False
-    for chunk in _chunks(group, columns):
-        column, _, inner = chunk.path_in_schema.partition(".")
-        word = longest.get(chunk.path_in_schema, longest.get(column, 0))
-        values = chunk.num_values / max(group.num_rows, 1)
-        width += max(chunk.total_uncompressed_size / max(group.num_rows, 1), word * max(values, 1))
-        # How many values a row has isn't known; all values could be in one.
-        most = _REPEATED * max(chunk.total_uncompressed_size, _REPEATED_LEAST)
-        repeated |= bool(inner) and word * chunk.num_values > most
-    return max(1, min(BLOCK_ROWS, int(BLOCK_BYTES / width))), repeated
+    word = max(words)
+    widest = sum(
+        max(chunk.total_uncompressed_size, word * chunk.num_values) / max(rows, 1) for chunk in chunks
+    )
+    # How many values of a list are in one row isn't known; all could be.
+    repeated = any(
+        word * chunk.num_values > _REPEATED * max(chunk.total_uncompressed_size, _REPEATED_LEAST)
+        for chunk in chunks
+        if "." in chunk.path_in_schema
+    )
+    return max(1, min(BLOCK_ROWS, int(BLOCK_BYTES / max(widest, 1)))), repeated
 
 
 def _arrow_reader(path: Path) -> Any:  # noqa: ANN401
@@ -260,7 +260,7 @@ def _blocks(
             cells = [_values(batch[column], name, read, column) for column in chosen]
             yield Block(range(read + 1, read + rows + 1), chosen, cells)
             read += rows
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise UserError(
             f"{name}: the rows after row {read} are not readable ({quoted(str(error))}). Write the file anew."
         ) from None
@@ -336,12 +336,12 @@ def _values(column: Any, name: str, before: int, label: str) -> list[object]:  #
         )
     try:
         values: list[object] = column.to_pylist()
-    except ValueError:
+    except _NO_VALUE:
         # Arrow doesn't say which value it can't turn into a Python object.
         for number, value in enumerate(column, before + 1):
             try:
                 value.as_py()
-            except ValueError as error:
+            except _NO_VALUE as error:
                 raise UserError(
                     f"{located(name, 'row', number)}: column {quoted(label)} holds a value that is not text "
                     f"({quoted(str(error))}). Mend or drop the row."

@@ -31,7 +31,7 @@ from gistembed.pairs.sources.table import (
     Table,
     first_repeated,
 )
-from gistembed.pairs.wording import listed, located, one_line, quoted
+from gistembed.pairs.wording import counted, listed, located, one_line, quoted
 
 # White space at the beginning of an array is no longer than this.
 _BEGINNING = 4096
@@ -272,14 +272,14 @@ def _fields(
 
 def _ragged(header: Sequence[str], fields: int) -> str:
     return (
-        f"the row has {fields} fields, but the header has {len(header)} ({listed(header)}). "
+        f"the row has {counted(fields, 'field')}, but the header has {len(header)} ({listed(header)}). "
         "Put quotes around fields that hold the delimiter."
     )
 
 
 def _ragged_fields(header: Sequence[str], fields: int) -> str:
     return (
-        f"the line has {fields} fields, not {len(header)} ({listed(header)}). "
+        f"the line has {counted(fields, 'field')}, not {len(header)} ({listed(header)}). "
         "Part them by one tab each; the texts hold none."
     )
 

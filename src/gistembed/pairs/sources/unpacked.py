@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gistembed.errors import UserError
-from gistembed.pairs.sources.lines import LONGEST_LINE
-from gistembed.pairs.wording import quoted
 
-# So much may be unpacked at once, or so many bytes from each packed byte; real text is never packed so well.
+# So much may be unpacked at once, or if that is more, so many bytes from each packed byte; real text is never
+# packed so well.
 _UNPACKED_AT_ONCE = 64 * 2**20
 _UNPACKED_FROM_ONE = 1000
 
@@ -18,31 +17,18 @@ _DICTIONARY, _RECORDS = 2, 3
 _FILE_MAGIC = b"ARROW1\0\0"
 
 
-def refuse_parquet_bomb(chunk: Any, rows: int, where: str) -> None:  # noqa: ANN401
-    """Refuse a column of a row group that unpacks to far more than it takes in the file.
+def refuse_parquet_bomb(group: Any, file_size: int, where: str) -> None:  # noqa: ANN401
+    """Refuse a row group that unpacks to far more than the file takes.
 
     Args:
-        chunk: What the file says of the column.
-        rows: Rows of the row group.
+        group: What the file says of the row group.
+        file_size: Bytes of the file.
         where: The file and row group, as messages begin.
 
     Raises:
-        UserError: If it does, or if its rows are longer than a row may be.
+        UserError: If it does.
     """
-    unpacked = chunk.total_uncompressed_size
-    if unpacked <= _UNPACKED_AT_ONCE:
-        return
-    column = quoted(chunk.path_in_schema.partition(".")[0])
-    if unpacked > _UNPACKED_FROM_ONE * max(chunk.total_compressed_size, 1):
-        raise UserError(
-            f"{where}: column {column} unpacks from {chunk.total_compressed_size:,} bytes to {unpacked:,}, "
-            "which no text does. Get or write the file anew."
-        )
-    if unpacked > LONGEST_LINE * rows:
-        raise UserError(
-            f"{where}: column {column} holds {unpacked // max(rows, 1) // 2**20} MiB a row; "
-            f"{LONGEST_LINE // 2**20} MiB is the most. Split or drop these rows."
-        )
+    _refuse_bomb(file_size, group.total_byte_size, where)
 
 
 def refuse_arrow_bomb(path: Path, name: str) -> None:
@@ -61,13 +47,18 @@ def refuse_arrow_bomb(path: Path, name: str) -> None:
     with pa.memory_map(str(path)) as source:
         if source.read(len(_FILE_MAGIC)) != _FILE_MAGIC:
             source.seek(0)
-        for message in pa.ipc.MessageReader.open_stream(source):
+        # The first message tells the columns.
+        for number, message in enumerate(pa.ipc.MessageReader.open_stream(source)):
             packed, unpacked = message.body.size if message.body else 0, sum(_unpacked_buffers(message))
-            if unpacked > max(_UNPACKED_AT_ONCE, _UNPACKED_FROM_ONE * packed):
-                raise UserError(
-                    f"{name}: a batch unpacks from {packed:,} bytes to {unpacked:,}, which no text does. "
-                    "Get or write the file anew."
-                )
+            _refuse_bomb(packed, unpacked, f"{name}: batch {number}")
+
+
+def _refuse_bomb(packed: int, unpacked: int, where: str) -> None:
+    if unpacked > max(_UNPACKED_AT_ONCE, _UNPACKED_FROM_ONE * packed):
+        raise UserError(
+            f"{where}: {packed:,} bytes unpack to {unpacked:,}, which no text does. "
+            "Get or write the file anew."
+        )
 
 
 def _unpacked_buffers(message: Any) -> Iterator[int]:  # noqa: ANN401

@@ -52,7 +52,7 @@ def write_rows(rows: Iterable[Row], path: Path, *, format: str = "pairs", lossy:
     if path.exists():
         raise UserError(f"{path}: is there already; choose another name, or remove it")
     layout = _layout(path, format)
-    with _again(rows) as every:
+    with _again(rows, path) as every:
         count, shape, lost = _look(every(), beir.HOLDS if layout is None else layout.holds, layout)
         if not count:
             raise UserError(f"{path}: there are no rows to write")
@@ -116,7 +116,7 @@ def _is_column(name: str, holds: frozenset[str]) -> bool:
 
 
 @contextmanager
-def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
+def _again(rows: Iterable[Row], path: Path) -> Iterator[Callable[[], Iterator[Row]]]:
     """Rows that can be gone through more than once; those that can't by themselves wait in a file."""
     if isinstance(rows, Sequence):
         yield partial(iter, rows)
@@ -124,7 +124,7 @@ def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
     with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as file:
         for number, row in enumerate(rows, 1):
             for column, cell in row.extra.items():
-                _refuse_unwritable(cell, column, number)
+                _refuse_unwritable(cell, column, f"{path}: row {number} of those to write")
             file.write(json.dumps(row._replace(extra=dict(row.extra)), ensure_ascii=False) + "\n")
 
         def read() -> Iterator[Row]:
@@ -143,7 +143,7 @@ def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
         yield read
 
 
-def _refuse_unwritable(cell: object, column: str, row: int) -> None:
+def _refuse_unwritable(cell: object, column: str, where: str) -> None:
     """Refuse what stands in a further column if not every format has a place for it."""
     try:
         json.dumps({column: cell}, ensure_ascii=False).encode()
@@ -155,6 +155,5 @@ def _refuse_unwritable(cell: object, column: str, row: int) -> None:
     except (TypeError, ValueError):
         problem = f"{kind_of(cell)}, which can't be converted"
     raise UserError(
-        f"row {row} of those to write: column {quoted(column)} holds {problem}. "
-        "Write it as text, or take the column out."
+        f"{where}: column {quoted(column)} holds {problem}. Write it as text, or take the column out."
     )
