@@ -38,6 +38,10 @@ class Grades:
                 "a row can't be both a positive pair and a negative"
             )
 
+    def anew(self) -> "Grades":
+        """The same bounds, with no rows seen yet: what was read before has no part in another source."""
+        return Grades(self.positive_from, self.negative_to)
+
     def split(self, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
         """The positive pairs among rows; negatives wait for `attach`, and the others are counted."""
         for place, row in rows:

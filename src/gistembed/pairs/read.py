@@ -53,6 +53,7 @@ def read_pairs(
         UserError: If anything in the source isn't as it should be; the message names the place.
     """
     table = open_table(source)
+    grades = None if grades is None else grades.anew()
     pairs = _read(table, columns, Texts() if texts is None else texts, grades, instructions)
     cleaned = clean(pairs)
     if not len(cleaned):

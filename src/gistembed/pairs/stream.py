@@ -140,7 +140,7 @@ def read_rows(
     graded = grades is not None
     with closing(read_blocks(table, columns, graded=graded, others=True, on_problem=on_problem)) as blocks:
         rows = rows_of(table, blocks, on_problem)
-        yield from rows if grades is None else grades.grouped(rows)
+        yield from rows if grades is None else grades.anew().grouped(rows)
 
 
 def plain_texts(read: ReadBlock) -> list[str] | None:

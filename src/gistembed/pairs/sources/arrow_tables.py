@@ -19,7 +19,7 @@ from gistembed.pairs.sources.table import (
     Table,
     first_repeated,
 )
-from gistembed.pairs.sources.unpacked import refuse_arrow_bomb, refuse_parquet_bomb
+from gistembed.pairs.sources.unpacked import is_arrow_file, refuse_arrow_bomb, refuse_parquet_bomb
 from gistembed.pairs.wording import listed, located, one_line, quoted
 
 PREFERRED_SPLIT = "train"
@@ -203,11 +203,7 @@ def _arrow_reader(path: Path) -> Any:  # noqa: ANN401
     import pyarrow as pa
 
     source = pa.memory_map(str(path))
-    try:
-        return pa.ipc.open_file(source)
-    except pa.ArrowInvalid:
-        source.seek(0)
-        return pa.ipc.open_stream(source)
+    return pa.ipc.open_file(source) if is_arrow_file(source) else pa.ipc.open_stream(source)
 
 
 def _arrow_batches(path: Path, columns: Sequence[str]) -> Iterable[Any]:

@@ -15,6 +15,8 @@ _UNPACKED_FROM_ONE = 1000
 # Numbers of Arrow's format: https://github.com/apache/arrow/blob/main/format/Message.fbs
 _DICTIONARY, _RECORDS = 2, 3
 _FILE_MAGIC = b"ARROW1\0\0"
+_CONTINUED = -1
+_LONGEST_DESCRIPTION = 64 * 2**20
 
 
 def refuse_parquet_bomb(group: Any, file_size: int, where: str) -> None:  # noqa: ANN401
@@ -45,12 +47,21 @@ def refuse_arrow_bomb(path: Path, name: str) -> None:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as source:
-        if source.read(len(_FILE_MAGIC)) != _FILE_MAGIC:
-            source.seek(0)
+        start = len(_FILE_MAGIC) if is_arrow_file(source) else 0
+        source.seek(start)
+        mark, length = struct.unpack("<ii", source.read(8).ljust(8, b"\0"))
+        if (described := length if mark == _CONTINUED else mark) > _LONGEST_DESCRIPTION:
+            raise pa.ArrowInvalid(f"it begins with a description of {described:,} bytes")
+        source.seek(start)
         # The first message tells the columns.
         for number, message in enumerate(pa.ipc.MessageReader.open_stream(source)):
             packed, unpacked = message.body.size if message.body else 0, sum(_unpacked_buffers(message))
             _refuse_bomb(packed, unpacked, f"{name}: batch {number}")
+
+
+def is_arrow_file(source: Any) -> bool:  # noqa: ANN401
+    """Whether this begins as an Arrow file does; what doesn't may be a stream."""
+    return bool(source.read_at(len(_FILE_MAGIC), 0) == _FILE_MAGIC)
 
 
 def _refuse_bomb(packed: int, unpacked: int, where: str) -> None:
