@@ -38,7 +38,9 @@ def open_table(source: "Source") -> Table:
     except FileNotFoundError:
         raise UserError(f"{name}: there is no such file or folder.") from None
     except OSError as error:
-        raise UserError(f"{name}: the file can't be read ({error.strerror}).") from None
+        # Of a folder, the file that is meant is one of those in it.
+        refused = name if error.filename is None else one_line(os.fsdecode(error.filename))
+        raise UserError(f"{refused}: the file can't be read ({error.strerror}).") from None
 
 
 def _open_folder(path: Path, name: str) -> Table:
@@ -58,7 +60,7 @@ def open_file(path: Path, name: str) -> Table:
     if (judged := open_judged_split(path, name)) is not None:
         return judged
     match plain_suffix(path):
-        case ".json" if begins_array(path):
+        case ".json" if begins_array(path, name):
             return open_array(path, name)
         case ".jsonl" | ".ndjson" | ".json":
             return open_jsonl(path, name)

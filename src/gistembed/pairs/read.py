@@ -136,7 +136,8 @@ class _Gathered:
 
     def pairs(self, table: Table, columns: Columns) -> Pairs:
         """Everything that was gathered, as pairs."""
-        tasks, weights, trusted = map(_joined, (self.tasks, self.weights, self.trusted))
+        tasks = _joined(self.tasks, np.int32)
+        weights, trusted = _joined(self.weights, np.float32), _joined(self.trusted, np.bool_)
         return Pairs(
             texts=self.texts,
             source=table.name,
@@ -192,8 +193,8 @@ class _Gathered:
         return instruction + passage.text if instruction[-1:].isspace() else f"{instruction} {passage.text}"
 
 
-def _joined(blocks: list[Any]) -> Any:  # noqa: ANN401 — arrays of one kind
+def _joined(blocks: list[Any], dtype: Any = np.int64) -> Any:  # noqa: ANN401 — arrays of one kind
     """The blocks one after another; they are given up, so that both are never whole in memory."""
-    joined = np.concatenate(blocks)
+    joined = np.concatenate([np.empty(0, dtype), *blocks])
     blocks.clear()
     return joined

@@ -79,7 +79,7 @@ def read_blocks(
     first = True
     for block in table.read(choose, None if on_problem is None else note):
         assert reader is not None, "a table asks for its columns before it gives rows"
-        if first:
+        if first and block.places:
             reader.instructed = any(is_instructed(cell) for cell in block.cells[0][:1])
             first = False
         yield ReadBlock(reader, block)

@@ -37,6 +37,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, word: str) -> str:
+    """So many of something: ``1 field``, ``2 fields``."""
+    return f"{number:,} {word}" + "s" * (number != 1)
+
+
 def located(source: str, word: PlaceWord, number: int) -> str:
     """A place in a source, as a message begins: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
     return f"{source}:{number}" if word == "line" else f"{source}: row {number}"

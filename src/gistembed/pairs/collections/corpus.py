@@ -65,6 +65,8 @@ class Corpus:
                 except CellError as problem:
                     raise UserError(f"{table.place(place)}: {problem}") from None
             corpus._add(block.places, passages)
+        if not len(corpus):
+            raise UserError(f"{table.name}: there are no rows.")
         return corpus
 
     def __len__(self) -> int:
@@ -142,12 +144,17 @@ def judged_rows(
         The place of a query, and its cells by `COLUMNS`.
 
     Raises:
-        UserError: If a judgement is about a query or document that isn't there.
+        UserError: If a judgement is about a query or document that isn't there, or none is above 0.
     """
     found = list(_numbered(queries, documents, judgements, source))
     query, document, score = np.concatenate(found or [np.empty((3, 0), np.int64)], axis=1)
     order = np.argsort(query, kind="stable")
     query, document, score = query[order], document[order], score[order]
+    if not (score > 0).any():
+        raise UserError(
+            f"{source.name}: no document is judged to answer a query, with a score above 0. "
+            "Give judgements of which some are."
+        )
     starts = np.flatnonzero(np.diff(query, prepend=-1))
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(query)], strict=True):
         own, scores = document[start:stop], score[start:stop]

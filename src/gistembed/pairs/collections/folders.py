@@ -8,18 +8,23 @@ from typing import Any
 
 from gistembed.errors import UserError
 from gistembed.pairs.collections.corpus import COLUMNS, Corpus, Judgement, cell_of, judged_rows
-from gistembed.pairs.rows.cells import CellError, name_of
+from gistembed.pairs.rows.cells import NEEDED, CellError, is_blank, name_of, text_problem
 from gistembed.pairs.sources.lines import PACKED, plain_suffix
-from gistembed.pairs.sources.table import BLOCK_ROWS, Block, Choose, OnProblem, Table
+from gistembed.pairs.sources.table import BLOCK_ROWS, Block, Choose, OnProblem, Problem, Table
 from gistembed.pairs.sources.text_files import open_csv, open_jsonl, open_plain_tsv
 from gistembed.pairs.wording import listed, quoted
 
 _PREFERRED = "train"
+# Judges give single digits; what is far above is another column.
+_HIGHEST_SCORE = 1_000_000
 _ID_LISTS = {"positive_document_ids": "positive_passages", "negative_document_ids": "negative_passages"}
 _JSONL = (".jsonl", ".ndjson", ".json")
 
 OpenFile = Callable[[Path, str], Table]
 """Opens a file by its ending; see `gistembed.pairs.opening.open_file`."""
+
+_CollectedRows = Callable[[OnProblem | None], Iterator[tuple[int, list[object]]]]
+"""Gives the place and the cells of each row, by `COLUMNS`."""
 
 
 def open_collection(folder: Path, name: str, open_file: OpenFile) -> Table | None:
@@ -39,6 +44,8 @@ def open_collection(folder: Path, name: str, open_file: OpenFile) -> Table | Non
         return _tevatron(folder, name, corpus, open_file)
     if (collection := _find(folder, "collection", (".tsv",))) is not None:
         return _msmarco(folder, name, collection)
+    if (folder / "qrels").is_dir():
+        raise UserError(f"{name}: there are judgements (qrels), but no corpus.jsonl. Add it to the folder.")
     return None
 
 
@@ -72,7 +79,7 @@ def _beir(folder: Path, name: str, corpus: Path, judged: Path | None) -> Table:
             "Write them so in the first line."
         )
 
-    def rows() -> Iterator[tuple[int, list[object]]]:
+    def rows(on_problem: OnProblem | None) -> Iterator[tuple[int, list[object]]]:
         asked = Corpus.read(open_jsonl(queries, f"{name}/{queries.name}"), "_id", "text", None)
         documents = Corpus.read(open_jsonl(corpus, f"{name}/{corpus.name}"), "_id", "text", "title")
         yield from judged_rows(asked, documents, _judgements(judgements, expected), judgements)
@@ -101,20 +108,24 @@ def _msmarco(folder: Path, name: str, collection: Path) -> Table:
             Corpus.read(open_plain_tsv(collection, f"{name}/{collection.name}", named), "id", "text", None),
         )
 
-    def rows() -> Iterator[tuple[int, list[object]]]:
+    def rows(on_problem: OnProblem | None) -> Iterator[tuple[int, list[object]]]:
         asked, documents = corpora()
         if triples is None:
             yield from judged_rows(asked, documents, _judgements(table, ("qid", "pid", "score")), table)
             return
-        for place, (query, positive, negative) in table.rows(header):
-            found = [
-                _named(table, place, kind, corpus, str(cell))
-                for kind, corpus, cell in (
-                    ("query", asked, query),
-                    ("document", documents, positive),
-                    ("document", documents, negative),
-                )
-            ]
+        for place, (query, positive, negative) in table.rows(header, on_problem):
+            try:
+                found = [
+                    _named(kind, corpus, str(cell))
+                    for kind, corpus, cell in (
+                        ("query", asked, query),
+                        ("document", documents, positive),
+                        ("document", documents, negative),
+                    )
+                ]
+            except CellError as problem:
+                _pass_over(table, place, problem, on_problem)
+                continue
             yield place, [found[0]["docid"], found[0]["text"], [found[1]], [found[2]], [False], None]
 
     return _table(table.name if triples else f"{name}/{queries.name}", rows)
@@ -139,11 +150,7 @@ def _tevatron(folder: Path, name: str, corpus: Path, open_file: OpenFile) -> Tab
             return [back.get(column, column) for column in wanted]
 
         for block in inner.read(chosen, on_problem):
-            cells = [
-                _looked_up(inner, block.places, column, values, documents) if column in _ID_LISTS else values
-                for column, values in zip(block.chosen, block.cells, strict=True)
-            ]
-            yield Block(block.places, [_ID_LISTS.get(column, column) for column in block.chosen], cells)
+            yield _looked_up(inner, block, documents, on_problem)
 
     names = inner.known_names
     known = None if names is None else tuple(_ID_LISTS.get(column, column) for column in names)
@@ -161,60 +168,82 @@ def _documents(table: Table) -> Corpus:
     return Corpus.read(table, column, "text", "title")
 
 
-def _looked_up(
-    table: Table, places: Sequence[int], column: str, values: Sequence[object], documents: Corpus
-) -> list[object]:
-    cells: list[object] = []
-    for place, value in zip(places, values, strict=True):
-        if not isinstance(value, list):
-            cells.append(value)
+def _looked_up(table: Table, block: Block, documents: Corpus, on_problem: OnProblem | None) -> Block:
+    """The rows with documents in the place of ids."""
+    places, rows = [], []
+    for place, cells in zip(block.places, zip(*block.cells, strict=True), strict=True):
+        try:
+            rows.append(
+                [
+                    _documents_of(cell, column, documents) if column in _ID_LISTS else cell
+                    for column, cell in zip(block.chosen, cells, strict=True)
+                ]
+            )
+        except CellError as problem:
+            _pass_over(table, place, problem, on_problem)
             continue
-        cells.append(
-            [_named(table, place, "document", documents, _id(table, place, column, item)) for item in value]
-        )
-    return cells
+        places.append(place)
+    columns = list(zip(*rows, strict=True)) or [()] * len(block.chosen)
+    return Block(places, [_ID_LISTS.get(column, column) for column in block.chosen], columns)
 
 
-def _id(table: Table, place: int, column: str, value: object) -> str:
-    try:
-        return name_of(value, column) or ""
-    except CellError as problem:
-        raise UserError(f"{table.place(place)}: {problem}") from None
+def _documents_of(cell: object, column: str, documents: Corpus) -> object:
+    if is_blank(cell) or cell == []:
+        if _ID_LISTS[column] == "positive_passages":
+            raise CellError(f"column {quoted(column)} {_emptiness(cell)}. {NEEDED}")
+        return None
+    found = []
+    for number, item in enumerate(cell if isinstance(cell, list) else [cell], 1):
+        if is_blank(item):
+            raise CellError(
+                f"column {quoted(column)}, item {number} {_emptiness(item)}. Mend or drop the row."
+            )
+        found.append(_named("document", documents, str(name_of(item, column))))
+    return found
 
 
-def _named(table: Table, place: int, kind: str, corpus: Corpus, name: str) -> dict[str, Any]:
+def _emptiness(cell: object) -> str:
+    return "is an empty list" if isinstance(cell, list) else str(text_problem(cell))
+
+
+def _named(kind: str, corpus: Corpus, name: str) -> dict[str, Any]:
     (number,) = corpus.numbers([name]).tolist()
     if number < 0:
-        raise UserError(
-            f"{table.place(place)}: there is no {kind} {quoted(name)} in {corpus.table.name}. "
-            "Add it or drop the line."
-        )
+        raise CellError(f"there is no {kind} {quoted(name)} in {corpus.table.name}. Add it or drop the line.")
     return cell_of(corpus[number].passage)
+
+
+def _pass_over(table: Table, place: int, problem: CellError, on_problem: OnProblem | None) -> None:
+    """Tell of a row that can't be read, or end with it if nobody listens."""
+    if on_problem is None:
+        raise UserError(f"{table.place(place)}: {problem}") from None
+    on_problem(Problem(place, str(problem)))
 
 
 def _judgements(table: Table, columns: tuple[str, str, str]) -> Iterator[Judgement]:
     for place, (query, document, score) in table.rows(columns):
         try:
-            yield Judgement(place, str(query), str(document), int(str(score)))
+            judged = int(str(score))
         except ValueError:
+            judged = None
+        if judged is None or abs(judged) > _HIGHEST_SCORE:
+            problem = "not a whole number" if judged is None else f"more than {_HIGHEST_SCORE:,}"
             raise UserError(
-                f"{table.place(place)}: column {quoted(columns[2])} holds {quoted(score)}, not a whole "
-                "number. "
+                f"{table.place(place)}: column {quoted(columns[2])} holds {quoted(score)}, {problem}. "
                 "Mend or drop the line."
-            ) from None
+            )
+        yield Judgement(place, str(query), str(document), judged)
 
 
-def _table(name: str, rows: Callable[[], Iterator[tuple[int, list[object]]]]) -> Table:
+def _table(name: str, rows: _CollectedRows) -> Table:
     """A table with the columns `COLUMNS`."""
     return Table(name, "line", partial(_blocks, rows), COLUMNS)
 
 
-def _blocks(
-    rows: Callable[[], Iterator[tuple[int, list[object]]]], choose: Choose, on_problem: OnProblem | None
-) -> Iterator[Block]:
+def _blocks(rows: _CollectedRows, choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
     chosen = choose(COLUMNS)
     positions = [COLUMNS.index(column) for column in chosen]
-    every = rows()
+    every = rows(on_problem)
     while block := list(islice(every, BLOCK_ROWS)):
         cells = list(zip(*(cells for _, cells in block), strict=True))
         yield Block([place for place, _ in block], chosen, [cells[position] for position in positions])

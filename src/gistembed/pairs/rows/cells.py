@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from gistembed.pairs.rows.row import Passage
 from gistembed.pairs.sources.table import Absent
-from gistembed.pairs.wording import quoted
+from gistembed.pairs.wording import counted, quoted
 
 NEEDED = "Every row needs an anchor and a positive; drop or fill the row."
 
@@ -72,7 +72,7 @@ def instructed_passage(cell: object, column: str) -> Passage:
             f"column {quoted(column)} {problem}, but the rows before hold [instruction, text]. "
             f"Write it so too, or drop the row."
         )
-    return Passage(_text(cell[1], column, 2), instruction=cell[0] or None)
+    return Passage(_text(cell[1], column, 2), instruction=name_of(cell[0], column) or None)
 
 
 def document_passage(cells: Sequence[object], columns: tuple[str, str, str | None]) -> Passage:
@@ -92,8 +92,12 @@ def document_passage(cells: Sequence[object], columns: tuple[str, str, str | Non
         )
     title = None if columns[2] is None or is_blank(cells[2]) else name_of(cells[2], columns[2])
     # A text may be empty where its title says it all.
-    text = title if title and is_blank(cells[1]) else titled(_text(cells[1], columns[1]), title)
-    return Passage(text, id=name, title=title)
+    if is_blank(cells[1]):
+        if not title:
+            problem = f"column {quoted(columns[1])} {text_problem(cells[1])}"
+            raise CellError(f"{problem}. Every document and query needs a text.")
+        return Passage(title, id=name, title=title)
+    return Passage(titled(_text(cells[1], columns[1]), title), id=name, title=title)
 
 
 def beside(cell: object, column: str, texts: int) -> list[object]:
@@ -112,7 +116,8 @@ def beside(cell: object, column: str, texts: int) -> list[object]:
         return [value] * texts
     if len(cell) != texts:
         raise CellError(
-            f"column {quoted(column)} holds {len(cell)} values for {texts} texts. Write one for each."
+            f"column {quoted(column)} holds {counted(len(cell), 'value')} for {counted(texts, 'text')}. "
+            "Write one for each."
         )
     return [None if is_blank(item) else item for item in cell]
 
@@ -131,7 +136,7 @@ def name_of(value: object, column: str) -> str | None:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise CellError(f"column {quoted(column)} holds {_kind(value)}, not a name. Write it as text.")
+    raise CellError(f"column {quoted(column)} holds {kind_of(value)}, not a name. Write it as text.")
 
 
 def number_of(value: object, column: str) -> float | None:
@@ -148,7 +153,7 @@ def number_of(value: object, column: str) -> float | None:
         number = math.nan
     if not math.isfinite(number):
         raise CellError(
-            f"column {quoted(column)} holds {_kind(value)}, not a finite number. Mend or drop the row."
+            f"column {quoted(column)} holds {kind_of(value)}, not a finite number. Mend or drop the row."
         )
     return number
 
@@ -167,7 +172,7 @@ def truth_of(value: object, column: str) -> bool:
         case "false" | "0" | "no":
             return False
     raise CellError(
-        f"column {quoted(column)} holds {_kind(value)}, neither true nor false. Mend or drop the row."
+        f"column {quoted(column)} holds {kind_of(value)}, neither true nor false. Mend or drop the row."
     )
 
 
@@ -200,7 +205,8 @@ def titled(text: str, title: str | None) -> str:
 def _passage(cell: object, column: str, item: int | None = None) -> Passage:
     if not isinstance(cell, Mapping) or "text" not in cell:
         return Passage(_text(cell, column, item))
-    title = name_of(cell.get("title") or None, column)
+    written = cell.get("title")
+    title = None if is_blank(written) else name_of(written, column)
     found = next((cell[key] for key in _ID_KEYS if cell.get(key) is not None), None)
     # A text may be empty where its title says it all.
     text = title if title and is_blank(cell["text"]) else titled(_text(cell["text"], column, item), title)
@@ -232,14 +238,19 @@ def string_problem(value: object) -> str | None:
     if value is None:
         return "is null"
     if not isinstance(value, str):
-        return f"holds {_kind(value)}, not text"
+        return f"holds {kind_of(value)}, not text"
     if "\0" in value:
         return f"holds a NUL character at position {value.index(chr(0)) + 1}"
     broken = surrogate_problem(value)
     return None if broken is None else broken.partition(".")[0]
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What a value is, in words, and how it begins.
+
+    Args:
+        value: The value.
+    """
     return (
         f"{KINDS.get(type(value), f'a {type(value).__name__}')} ({quoted(value)})"
         if not isinstance(value, str)

@@ -21,6 +21,10 @@ from gistembed.pairs.rows.cells import (
 from gistembed.pairs.rows.columns import Columns
 from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.sources.table import Absent
+from gistembed.pairs.wording import quoted
+
+# Weights are kept in 32 bits, where what is much larger would be infinite.
+_LARGEST_WEIGHT = 1e30
 
 _OF_TEXTS = {
     "id": name_of,
@@ -180,5 +184,10 @@ def _one_or_none(read: Any, cell: object, column: str) -> list[Passage | None]: 
 def _weight(value: object, column: str) -> float | None:
     weight = number_of(value, column)
     if weight is not None and weight < 0:
-        raise CellError(f"column {column!r} holds a weight below 0 ({weight:g}). Mend or drop the row.")
+        raise CellError(f"column {quoted(column)} holds a weight below 0 ({weight:g}). Mend or drop the row.")
+    if weight is not None and weight > _LARGEST_WEIGHT:
+        raise CellError(
+            f"column {quoted(column)} holds a weight above {_LARGEST_WEIGHT:g} ({weight:g}). "
+            "Mend or drop the row."
+        )
     return weight

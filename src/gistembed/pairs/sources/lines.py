@@ -8,9 +8,10 @@ from typing import BinaryIO, cast
 
 from gistembed.errors import UserError
 from gistembed.pairs.sources.table import OnProblem, Problem
-from gistembed.pairs.wording import located
+from gistembed.pairs.wording import located, one_line
 
-LONGEST_LINE = 64 * 2**20
+# What a line holds can take twenty times its length in memory: lists of nothing, fields of one letter.
+LONGEST_LINE = 16 * 2**20
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 """Endings of packed files, and what Arrow calls the way in which they are packed."""
 
@@ -37,6 +38,19 @@ def plain_suffix(path: Path) -> str:
     """The ending that tells the format, in lower case: that before .gz or .zst."""
     name = path.with_suffix("") if path.suffix.lower() in PACKED else path
     return name.suffix.lower()
+
+
+def packing_problem(path: Path, error: OSError) -> str | None:
+    """What is wrong with packed data that is damaged or cut off, and what to do; None if that isn't it.
+
+    Args:
+        path: The file.
+        error: What reading it raised.
+    """
+    # What Arrow says of packed data has no error number.
+    if error.errno is not None or path.suffix.lower() not in PACKED:
+        return None
+    return f"the packed file is damaged or cut off here ({one_line(str(error))}). Get it anew."
 
 
 def line_error(name: str, line: int, problem: str) -> UserError:
@@ -80,9 +94,6 @@ def read_lines(path: Path, name: str, on_problem: OnProblem | None = None) -> It
                     continue
                 yield number, text
     except OSError as error:
-        if error.errno is not None or path.suffix.lower() not in PACKED:
+        if (broken := packing_problem(path, error)) is None:
             raise
-        # What Arrow says of packed data that is damaged or cut off has no error number.
-        raise line_error(
-            name, number + 1, f"the packed file is damaged or cut off here ({error}). Get it anew."
-        ) from None
+        raise line_error(name, number + 1, broken) from None

@@ -11,6 +11,8 @@ from gistembed.errors import UserError
 from gistembed.pairs.wording import PlaceWord, located
 
 BLOCK_ROWS = 10_000
+# Rows that are read at once hold about so much text at most, however little their file takes.
+BLOCK_BYTES = 16 * 2**20
 
 
 class Absent(Enum):
@@ -90,13 +92,14 @@ class Table:
             raise UserError(f"{self.name}: there are no rows.")
         return names
 
-    def rows(self, columns: Sequence[str]) -> Rows:
+    def rows(self, columns: Sequence[str], on_problem: OnProblem | None = None) -> Rows:
         """Each row's place and its values in these columns.
 
         Args:
             columns: The columns.
+            on_problem: See `OnProblem`; None ends at the first.
         """
-        for block in self.read(lambda names: columns, None):
+        for block in self.read(lambda names: columns, on_problem):
             yield from zip(block.places, zip(*block.cells, strict=True), strict=True)
 
     def place(self, number: int) -> str:

@@ -6,15 +6,22 @@ import json.scanner
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gistembed.errors import UserError
 from gistembed.pairs.sources.json_array import array_items
-from gistembed.pairs.sources.lines import LONGEST_LINE, UTF8_BOM, line_error, open_bytes, read_lines
+from gistembed.pairs.sources.lines import (
+    LONGEST_LINE,
+    UTF8_BOM,
+    line_error,
+    open_bytes,
+    packing_problem,
+    read_lines,
+)
 from gistembed.pairs.sources.table import (
+    BLOCK_BYTES,
     BLOCK_ROWS,
     Absent,
     Block,
@@ -24,12 +31,13 @@ from gistembed.pairs.sources.table import (
     Table,
     first_repeated,
 )
-from gistembed.pairs.wording import listed, located, one_line, quoted
+from gistembed.pairs.wording import counted, listed, located, one_line, quoted
 
 # White space at the beginning of an array is no longer than this.
 _BEGINNING = 4096
 
-_Objects = Callable[[OnProblem | None], Iterator[tuple[int, dict[str, Any]]]]
+_Objects = Callable[[OnProblem | None], Iterator[tuple[int, dict[str, Any], int]]]
+"""Gives the objects of a file: place, object, and about how long it is there."""
 
 
 def open_jsonl(path: Path, name: str) -> Table:
@@ -37,14 +45,20 @@ def open_jsonl(path: Path, name: str) -> Table:
     return Table(name, "line", partial(_object_blocks, partial(_objects, path, name)))
 
 
-def begins_array(path: Path) -> bool:
+def begins_array(path: Path, name: str) -> bool:
     """Whether a file begins with a JSON array, white space and a byte order mark aside.
 
     Raises:
+        UserError: If it is packed, and damaged.
         OSError: If it can't be read.
     """
-    with open_bytes(path) as file:
-        return file.read(_BEGINNING).removeprefix(UTF8_BOM).lstrip().startswith(b"[")
+    try:
+        with open_bytes(path) as file:
+            return file.read(_BEGINNING).removeprefix(UTF8_BOM).lstrip().startswith(b"[")
+    except OSError as error:
+        if (broken := packing_problem(path, error)) is None:
+            raise
+        raise line_error(name, 1, broken) from None
 
 
 def open_array(path: Path, name: str) -> Table:
@@ -67,7 +81,13 @@ def open_csv(path: Path, name: str, delimiter: str) -> Table:
             raise line_error(name, line, f"column {position} has no name. Name it or take it out.")
     if (repeated := first_repeated(header)) is not None:
         raise line_error(name, line, f"two columns are named {quoted(repeated)}. Give each its own name.")
-    read = partial(_record_blocks, partial(_below_header, path, name, delimiter), name, tuple(header))
+    read = partial(
+        _record_blocks,
+        partial(_below_header, path, name, delimiter),
+        partial(_ragged, header),
+        name,
+        tuple(header),
+    )
     return Table(name, "line", read, tuple(header))
 
 
@@ -79,7 +99,10 @@ def open_plain_tsv(path: Path, name: str, header: tuple[str, ...]) -> Table:
         name: The file, as messages name it.
         header: What its columns are.
     """
-    return Table(name, "line", partial(_record_blocks, partial(_fields, path, name), name, header), header)
+    read = partial(
+        _record_blocks, partial(_fields, path, name), partial(_ragged_fields, header), name, header
+    )
+    return Table(name, "line", read, header)
 
 
 def _object_blocks(objects_of: _Objects, choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
@@ -91,14 +114,18 @@ def _object_blocks(objects_of: _Objects, choose: Choose, on_problem: OnProblem |
         places: list[int] = []
         rows: list[dict[str, Any]] = []
         problem = None
+        more, held = False, 0
         try:
-            for place, row in islice(objects, BLOCK_ROWS):
+            for place, row, length in objects:
                 places.append(place)
                 rows.append(row)
+                held += length
+                if len(rows) == BLOCK_ROWS or held >= BLOCK_BYTES:
+                    more = True
+                    break
         except UserError as error:
             # What is wrong in the rows before this line is told first.
             problem = error
-        more = len(rows) == BLOCK_ROWS
         # Nearly all rows have the same keys in the same order, so that there is little to look at.
         forms = dict.fromkeys(map(tuple, rows))
         if any(not keys.keys() >= set(form) for form in forms):
@@ -117,7 +144,9 @@ def _values(rows: list[dict[str, Any]], key: str, forms: Iterable[tuple[str, ...
     return [row.get(key, Absent.KEY) for row in rows]
 
 
-def _objects(path: Path, name: str, on_problem: OnProblem | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(
+    path: Path, name: str, on_problem: OnProblem | None
+) -> Iterator[tuple[int, dict[str, Any], int]]:
     decoder = json.JSONDecoder(object_pairs_hook=_object)
     # The types that are known of it take the decoder for a scanner.
     scan = json.scanner.make_scanner(decoder)  # type: ignore[arg-type]
@@ -129,7 +158,7 @@ def _objects(path: Path, name: str, on_problem: OnProblem | None) -> Iterator[tu
             # What the scanner reads to the end is sound; of all else, the decoder says what is wrong.
             row, end = scan(line, 0)
             if end == len(line) and type(row) is dict:
-                yield number, row
+                yield number, row, end
                 continue
         except (StopIteration, RecursionError, ValueError):
             pass
@@ -143,7 +172,7 @@ def _objects(path: Path, name: str, on_problem: OnProblem | None) -> Iterator[tu
             problem = f"not readable ({str(error).partition(';')[0]})"
         else:
             if isinstance(row, dict):
-                yield number, row
+                yield number, row, len(line)
                 continue
             problem = f"not an object but {quoted(row)}"
         problem = f"the line is {problem}. Each line must be one whole JSON object."
@@ -154,16 +183,42 @@ def _objects(path: Path, name: str, on_problem: OnProblem | None) -> Iterator[tu
 
 def _array_objects(
     path: Path, name: str, on_problem: OnProblem | None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    with open_bytes(path) as file:
-        for number, value in array_items(file, name, item="row"):
-            if isinstance(value, dict):
-                yield number, value
-                continue
-            problem = f"not an object but {quoted(value)}. Each item of the array must be one object."
-            if on_problem is None:
-                raise UserError(f"{located(name, 'row', number)}: {problem}")
-            on_problem(Problem(number, problem))
+) -> Iterator[tuple[int, dict[str, Any], int]]:
+    number = 0
+    try:
+        with open_bytes(path) as file:
+            counted = _Counted(file)
+            for number, value in array_items(counted, name, item="row"):
+                if isinstance(value, dict):
+                    yield number, value, counted.taken()
+                    continue
+                problem = f"not an object but {quoted(value)}. Each item of the array must be one object."
+                if on_problem is None:
+                    raise UserError(f"{located(name, 'row', number)}: {problem}")
+                on_problem(Problem(number, problem))
+    except OSError as error:
+        if (broken := packing_problem(path, error)) is None:
+            raise
+        raise UserError(f"{located(name, 'row', number + 1)}: {broken}") from None
+
+
+class _Counted:
+    """A file that knows how much was read of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._read = 0
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+        block = self._file.read(size)
+        self._read += len(block)
+        return block
+
+    def taken(self) -> int:
+        """How many bytes were read since this was asked last."""
+        read, self._read = self._read, 0
+        return read
 
 
 def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -215,8 +270,23 @@ def _fields(
             yield number, line.split("\t")
 
 
+def _ragged(header: Sequence[str], fields: int) -> str:
+    return (
+        f"the row has {counted(fields, 'field')}, but the header has {len(header)} ({listed(header)}). "
+        "Put quotes around fields that hold the delimiter."
+    )
+
+
+def _ragged_fields(header: Sequence[str], fields: int) -> str:
+    return (
+        f"the line has {counted(fields, 'field')}, not {len(header)} ({listed(header)}). "
+        "Part them by one tab each; the texts hold none."
+    )
+
+
 def _record_blocks(
     records_of: Any,  # noqa: ANN401 — a partial of _below_header or _fields
+    ragged: Callable[[int], str],
     name: str,
     header: tuple[str, ...],
     choose: Choose,
@@ -226,6 +296,7 @@ def _record_blocks(
     positions = [header.index(column) for column in chosen]
     places: list[int] = []
     rows: list[list[str]] = []
+    held = 0
 
     def block() -> Block:
         columns = list(zip(*rows, strict=True))
@@ -234,19 +305,17 @@ def _record_blocks(
     try:
         for line, fields in records_of(on_problem):
             if len(fields) != len(header):
-                problem = (
-                    f"the row has {len(fields)} fields, but the header has {len(header)} ({listed(header)}). "
-                    "Put quotes around fields that hold the delimiter."
-                )
+                problem = ragged(len(fields))
                 if on_problem is None:
                     raise line_error(name, line, problem)
                 on_problem(Problem(line, problem))
                 continue
             places.append(line)
             rows.append(fields)
-            if len(rows) == BLOCK_ROWS:
+            held += sum(map(len, fields))
+            if len(rows) == BLOCK_ROWS or held >= BLOCK_BYTES:
                 yield block()
-                places, rows = [], []
+                places, rows, held = [], [], 0
     except UserError:
         # What is wrong in the rows before this line is told first.
         if rows:

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from gistembed.errors import UserError
+from gistembed.pairs.rows.cells import kind_of
 from gistembed.pairs.rows.row import Passage, Row
+from gistembed.pairs.wording import quoted
 from gistembed.pairs.writing import beir
 from gistembed.pairs.writing.containers import write_records
 from gistembed.pairs.writing.formats import layout_of
@@ -37,7 +39,7 @@ def write_rows(rows: Iterable[Row], path: Path, *, format: str = "pairs", lossy:
     """
     check_out(path, format)
     layout = layout_of(path, format)
-    with _again(rows) as every:
+    with _again(rows, path) as every:
         count, shape, lost = _look(every(), beir.HOLDS if layout is None else layout.holds, layout)
         if not count:
             raise UserError(f"{path}: there are no rows to write")
@@ -80,13 +82,15 @@ def _is_column(name: str, holds: frozenset[str]) -> bool:
 
 
 @contextmanager
-def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
+def _again(rows: Iterable[Row], path: Path) -> Iterator[Callable[[], Iterator[Row]]]:
     """Rows that can be gone through more than once; those that can't by themselves wait in a file."""
     if isinstance(rows, Sequence):
         yield partial(iter, rows)
         return
     with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as file:
-        for row in rows:
+        for number, row in enumerate(rows, 1):
+            for column, cell in row.extra.items():
+                _refuse_unwritable(cell, column, f"{path}: row {number} of those to write")
             file.write(json.dumps(row._replace(extra=dict(row.extra)), ensure_ascii=False) + "\n")
 
         def read() -> Iterator[Row]:
@@ -103,3 +107,19 @@ def _again(rows: Iterable[Row]) -> Iterator[Callable[[], Iterator[Row]]]:
                 )
 
         yield read
+
+
+def _refuse_unwritable(cell: object, column: str, where: str) -> None:
+    """Refuse what stands in a further column if not every format has a place for it."""
+    try:
+        json.dumps({column: cell}, ensure_ascii=False).encode()
+        return
+    except UnicodeEncodeError:
+        problem = "half a surrogate pair"
+    except RecursionError:
+        problem = "lists or objects that are nested too deeply"
+    except (TypeError, ValueError):
+        problem = f"{kind_of(cell)}, which can't be converted"
+    raise UserError(
+        f"{where}: column {quoted(column)} holds {problem}. Write it as text, or take the column out."
+    )
