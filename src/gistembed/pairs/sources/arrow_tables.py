@@ -19,7 +19,12 @@ from gistembed.pairs.sources.table import (
     Table,
     first_repeated,
 )
-from gistembed.pairs.sources.unpacked import is_arrow_file, refuse_arrow_bomb, refuse_parquet_bomb
+from gistembed.pairs.sources.unpacked import (
+    is_arrow_file,
+    refuse_arrow_bomb,
+    refuse_long_words,
+    refuse_parquet_bomb,
+)
 from gistembed.pairs.wording import listed, located, one_line, quoted
 
 PREFERRED_SPLIT = "train"
@@ -52,7 +57,7 @@ def open_parquet(path: Path, name: str) -> Table:
         raise UserError(
             f"{name}: the file is not readable Parquet ({quoted(str(error))}). Write it anew."
         ) from None
-    return _table(name, names, partial(_parquet_batches, path, name))
+    return _table(name, names, partial(_parquet_batches, path, name), path.stat().st_size)
 
 
 def open_arrow(path: Path, name: str) -> Table:
@@ -71,7 +76,7 @@ def open_arrow(path: Path, name: str) -> Table:
         raise UserError(
             f"{name}: the file is not readable Arrow ({quoted(str(error))}). Write it anew."
         ) from None
-    return _table(name, names, partial(_arrow_batches, path))
+    return _table(name, names, partial(_arrow_batches, path), path.stat().st_size)
 
 
 def open_saved(folder: Path, name: str) -> Table:
@@ -120,10 +125,10 @@ def open_dataset(data: object, name: str = "dataset") -> Table:
     return _table(name, tuple(data.column_names), partial(_dataset_batches, data))
 
 
-def _table(name: str, names: tuple[str, ...], batches: Batches) -> Table:
+def _table(name: str, names: tuple[str, ...], batches: Batches, size: int | None = None) -> Table:
     if (repeated := first_repeated(names)) is not None:
         raise UserError(f"{name}: two columns are named {quoted(repeated)}. Give each its own name.")
-    return Table(name, "row", partial(_blocks, name, names, batches), names)
+    return Table(name, "row", partial(_blocks, name, names, batches, size), names)
 
 
 def _parquet_batches(path: Path, name: str, columns: Sequence[str]) -> Iterable[Any]:
@@ -242,17 +247,25 @@ def _streamed_blocks(data: Any, choose: Choose, on_problem: OnProblem | None) ->
 
 
 def _blocks(
-    name: str, names: tuple[str, ...], batches: Batches, choose: Choose, on_problem: OnProblem | None
+    name: str,
+    names: tuple[str, ...],
+    batches: Batches,
+    size: int | None,
+    choose: Choose,
+    on_problem: OnProblem | None,
 ) -> Iterator[Block]:
     import pyarrow as pa
 
     chosen = choose(names)
     if not chosen:
         return
-    read = 0
+    read = unpacked = 0
     try:
         for batch in chain.from_iterable(map(_parted, batches(chosen))):
             rows = batch.num_rows
+            unpacked += sum(map(_written_out, batch.columns))
+            if size is not None:
+                refuse_long_words(size, unpacked, located(name, "row", read + rows))
             cells = [_values(batch[column], name, read, column) for column in chosen]
             yield Block(range(read + 1, read + rows + 1), chosen, cells)
             read += rows

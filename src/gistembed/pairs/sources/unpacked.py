@@ -11,6 +11,8 @@ from gistembed.errors import UserError
 # packed so well.
 _UNPACKED_AT_ONCE = 64 * 2**20
 _UNPACKED_FROM_ONE = 1000
+# Texts that stand many times take little in a file; so many bytes of them are read in any case.
+_WRITTEN_OUT = 2**30
 
 # Numbers of Arrow's format: https://github.com/apache/arrow/blob/main/format/Message.fbs
 _DICTIONARY, _RECORDS = 2, 3
@@ -57,6 +59,24 @@ def refuse_arrow_bomb(path: Path, name: str) -> None:
         for number, message in enumerate(pa.ipc.MessageReader.open_stream(source)):
             packed, unpacked = message.body.size if message.body else 0, sum(_unpacked_buffers(message))
             _refuse_bomb(packed, unpacked, f"{name}: batch {number}")
+
+
+def refuse_long_words(file_size: int, unpacked: int, where: str) -> None:
+    """Refuse a file whose rows, with the words of dictionaries written out, hold far more than it takes.
+
+    Args:
+        file_size: Bytes of the file.
+        unpacked: Bytes of the rows up to here.
+        where: The file and the row, as messages begin.
+
+    Raises:
+        UserError: If they do.
+    """
+    if unpacked > max(_WRITTEN_OUT, _UNPACKED_FROM_ONE * file_size):
+        raise UserError(
+            f"{where}: up to here, {file_size:,} bytes hold {unpacked:,} bytes of text, which no text does. "
+            "Get or write the file anew."
+        )
 
 
 def is_arrow_file(source: Any) -> bool:  # noqa: ANN401
