@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pairs_samples import WRITERS, as_rows, rows_of_texts, write_jsonl, write_parquet, write_separated
 
 from gistembed.errors import UserError
-from gistembed.pairs import Pairs, Texts, read_pairs
+from gistembed.pairs import Pairs, Texts, read_pairs, read_rows
 from gistembed.pairs.clean import OWN_NEGATIVE, REPEATED, SAME_TEXT
 
 RAW_TEXTS = [
@@ -270,3 +270,12 @@ def test_keys_that_come_late_are_read_from_there_on(monkeypatch):
     Path("pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     with pytest.raises(UserError, match=r"^pairs\.jsonl: columns 'q', 'question' could each be the anchor\."):
         read_pairs("pairs.jsonl")
+
+
+def test_lines_of_csv_that_are_passed_over_move_no_place():
+    """The bad line 2 made line 3 the second; and a field that lost its middle line was read without it."""
+    Path("pairs.csv").write_bytes(b'q,pos\n\xff,b\nc,d\n"e\n\xff\nf",g\nh,i\n')
+    problems = []
+    rows = list(read_rows("pairs.csv", on_problem=problems.append))
+    assert [(place, row.anchor.text) for place, row in rows] == [(3, "c"), (7, "h")]
+    assert [problem.place for problem in problems] == [2, 5]

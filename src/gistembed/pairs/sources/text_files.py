@@ -232,15 +232,23 @@ def _records(
     path: Path, name: str, delimiter: str, on_problem: OnProblem | None
 ) -> Generator[tuple[int, list[str]], None, None]:
     """Records that aren't blank, each with the line it begins on."""
-    lines = (line for _, line in read_lines(path, name, on_problem))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    # The numbers of the lines that the record at hand is made of.
+    numbers: list[int] = []
+
+    def lines() -> Iterator[str]:
+        for number, line in read_lines(path, name, on_problem):
+            numbers.append(number)
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     limit = csv.field_size_limit(LONGEST_LINE)
-    begin = 1
     try:
-        for fields in reader:
-            if fields:
-                yield begin, fields
-            begin = reader.line_num + 1
+        while (fields := next(reader, None)) is not None:
+            # A line within it that was passed over is told of already; without it, the text is another.
+            whole = numbers[-1] - numbers[0] < len(numbers)
+            if fields and whole:
+                yield numbers[0], fields
+            numbers.clear()
     except csv.Error as error:
         if "unexpected end" in str(error) or "field larger than" in str(error):
             problem = "a quoted field begins here and is never closed"
@@ -249,7 +257,7 @@ def _records(
         else:
             problem = f"the quotes don't match ({one_line(str(error))})"
         advice = 'End lines with a line feed, and write a quote inside a quoted field as "".'
-        raise line_error(name, begin, f"{problem}. {advice}") from None
+        raise line_error(name, numbers[0], f"{problem}. {advice}") from None
     finally:
         csv.field_size_limit(limit)
 
