@@ -46,7 +46,7 @@ def data_record(pairs: Pairs) -> DataRecord:
         negatives=len(pairs.negative_ids),
         distinct_texts=len(pairs.text_ids()),
         dropped=dict(pairs.dropped),
-        tasks=_tasks(pairs),
+        tasks=pairs.task_sizes(),
         samples=[
             PairSample(
                 place=pairs.place(row),
@@ -57,14 +57,6 @@ def data_record(pairs: Pairs) -> DataRecord:
             for row in range(min(_SAMPLES, len(pairs)))
         ],
     )
-
-
-def _tasks(pairs: Pairs) -> dict[str, int]:
-    """How many pairs each task has; those without one have an empty name."""
-    if pairs.tasks is None:
-        return {}
-    counts = np.bincount(pairs.tasks, minlength=len(pairs.task_names)).tolist()
-    return dict(zip(pairs.task_names, counts, strict=True))
 
 
 def model_record(model: Guide, lengths: Int32[np.ndarray, " texts"]) -> ModelRecord:

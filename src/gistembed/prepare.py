@@ -175,11 +175,15 @@ def load_student(config: RunConfig) -> EmbeddingModel:
 def plan_lines(run: PreparedRun) -> str:
     """What a run is going to do, for a person to check."""
     plan, split = run.plan, run.split
+    tasks = run.train.task_sizes()
     lines = [
         f"training on {split.train_pairs:,} pairs; {split.held_out_pairs:,} held out; "
         f"{split.dropped_pairs:,} left out because they share a text with those",
         f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
     ]
+    if len(tasks) > 1:
+        sizes = ", ".join(f"{name or 'none'} ({size:,})" for name, size in tasks.items())
+        lines.append(f"tasks: {sizes}; mixing {run.config.mixing}, batches {run.config.batches}")
     for guide in run.guides:
         if isinstance(guide, PreparedVectors):
             lines.append(f"guide: the vectors of {guide.texts:,} texts are in {guide.path}")

@@ -9,6 +9,7 @@ from pairs_samples import as_rows, pairs_of, write_jsonl
 from gistembed.batches import batch_ids
 from gistembed.pairs import Texts, hold_out, join_pairs, normalised, read_pairs, same_texts, without_texts
 from gistembed.pairs.clean import REPEATED, SAME_TEXT, WEIGHTLESS
+from gistembed.pairs.join import source_names
 from gistembed.pairs.same import normal_form
 
 
@@ -72,6 +73,22 @@ def test_no_text_stands_on_both_sides_in_another_case():
     left = without_texts(pairs, np.array([pairs.texts.id_of("q3")]))
     assert {3, 23}.isdisjoint(left.tolist())
     assert len(left) == 38
+
+
+@pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        (["nq.jsonl", "faq.csv.gz"], ["nq", "faq"]),
+        (["a/train.jsonl", "b/train.jsonl", "b/dev.jsonl"], ["a/train", "b/train", "dev"]),
+        (["x/nfcorpus/queries.jsonl", "x/scifact/queries.jsonl"], ["nfcorpus", "scifact"]),
+        (["nq-v1.0.jsonl", "nq-v1.5.jsonl"], ["nq-v1.0", "nq-v1.5"]),
+        (["dataset", "dataset"], ["dataset 1", "dataset 2"]),
+        (["train.jsonl", "x/train.jsonl"], ["train 1", "x/train"]),
+    ],
+)
+def test_sources_have_names_of_their_own(sources, names):
+    """Two files called train.jsonl in two folders were one task, without a word."""
+    assert source_names(sources) == names
 
 
 def test_several_sources_are_one():

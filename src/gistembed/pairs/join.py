@@ -9,12 +9,14 @@ import numpy as np
 from gistembed.pairs.clean import clean
 from gistembed.pairs.pairs import Origin, Pairs, offsets_of
 
+_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".gz", ".zst")
+
 
 def join_pairs(parts: Sequence[Pairs]) -> Pairs:
     """The pairs of several sources, one after another.
 
-    Rows without a task of their own get one that is named like their source. What is there twice, or
-    contradicts a pair of another source, is left out and counted.
+    Rows without a task of their own get one that is named like their source; see `source_names`. What is
+    there twice, or contradicts a pair of another source, is left out and counted.
 
     Args:
         parts: The pairs; all over the same table of texts.
@@ -51,13 +53,36 @@ def join_pairs(parts: Sequence[Pairs]) -> Pairs:
     return clean(joined)
 
 
+def source_names(sources: Sequence[str]) -> list[str]:
+    """A short name for each source, no two alike: the file's, with as many folders as tell it from others.
+
+    Args:
+        sources: The sources, as messages name them.
+    """
+    paths = [_without_endings(PurePath(source)).parts for source in sources]
+    names = []
+    for number, path in enumerate(paths):
+        others = [other for place, other in enumerate(paths) if place != number]
+        length = next((n for n in range(1, len(path) + 1) if all(path[-n:] != one[-n:] for one in others)), 0)
+        # Sources that are called the same are told apart by their place.
+        names.append("/".join(path[-length:]) if length else f"{'/'.join(path[-1:])} {number + 1}")
+    return names
+
+
+def _without_endings(path: PurePath) -> PurePath:
+    """The path without the endings that tell a file's format; of a folder of BEIR, the folder."""
+    while path.suffix.lower() in _ENDINGS:
+        path = path.with_suffix("")
+    return path.parent if path.name == "queries" and len(path.parts) > 1 else path
+
+
 def _tasks(parts: Sequence[Pairs]) -> tuple[np.ndarray, tuple[str, ...]]:
     """The task of each pair as a number, and their names."""
     numbers: dict[str, int] = {}
     tasks = []
-    for part in parts:
+    for part, of_source in zip(parts, source_names([part.source for part in parts]), strict=True):
         own = part.task_names or ("",)
-        named = [name or PurePath(part.source).name.partition(".")[0] for name in own]
+        named = [name or of_source for name in own]
         new = np.array([numbers.setdefault(name, len(numbers)) for name in named], np.int32)
         tasks.append(new[np.zeros(len(part), np.int32) if part.tasks is None else part.tasks])
     return np.concatenate(tasks), tuple(numbers)

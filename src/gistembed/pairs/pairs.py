@@ -124,6 +124,13 @@ class Pairs:
         """The pair that each entry of ``negative_ids`` belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.negative_offsets))
 
+    def task_sizes(self) -> dict[str, int]:
+        """How many pairs each task has; those without one have an empty name."""
+        if self.tasks is None:
+            return {}
+        counts = np.bincount(self.tasks, minlength=len(self.task_names)).tolist()
+        return dict(zip(self.task_names, counts, strict=True))
+
     def place(self, row: SupportsIndex) -> str:
         """Where a pair came from: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
         source, place_word = self.source, self.place_word
