@@ -39,8 +39,9 @@ def write_rows(rows: Iterable[Row], path: Path, *, format: str = "pairs", lossy:
     """
     check_out(path, format)
     layout = layout_of(path, format)
-    with _again(rows, path) as every:
-        count, shape, lost = _look(every(), beir.HOLDS if layout is None else layout.holds, layout)
+    holds = beir.HOLDS if layout is None else layout.holds
+    with _again(rows, partial(_writable, path, "column" in holds)) as every:
+        count, shape, lost = _look(every(), holds, layout)
         if not count:
             raise UserError(f"{path}: there are no rows to write")
         if lost and not lossy:
@@ -82,15 +83,15 @@ def _is_column(name: str, holds: frozenset[str]) -> bool:
 
 
 @contextmanager
-def _again(rows: Iterable[Row], path: Path) -> Iterator[Callable[[], Iterator[Row]]]:
+def _again(
+    rows: Iterable[Row], writable: Callable[[Iterable[Row]], Iterator[Row]]
+) -> Iterator[Callable[[], Iterator[Row]]]:
     """Rows that can be gone through more than once; those that can't by themselves wait in a file."""
     if isinstance(rows, Sequence):
-        yield partial(iter, rows)
+        yield partial(writable, rows)
         return
     with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as file:
-        for number, row in enumerate(rows, 1):
-            for column, cell in row.extra.items():
-                _refuse_unwritable(cell, column, f"{path}: row {number} of those to write")
+        for row in writable(rows):
             file.write(json.dumps(row._replace(extra=dict(row.extra)), ensure_ascii=False) + "\n")
 
         def read() -> Iterator[Row]:
@@ -107,6 +108,17 @@ def _again(rows: Iterable[Row], path: Path) -> Iterator[Callable[[], Iterator[Ro
                 )
 
         yield read
+
+
+def _writable(path: Path, further: bool, rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows whose further columns can be written; of columns that are left out, only the names."""
+    for number, row in enumerate(rows, 1):
+        if not further:
+            yield row._replace(extra=dict.fromkeys(row.extra))
+            continue
+        for column, cell in row.extra.items():
+            _refuse_unwritable(cell, column, f"{path}: row {number} of those to write")
+        yield row
 
 
 def _refuse_unwritable(cell: object, column: str, where: str) -> None:
