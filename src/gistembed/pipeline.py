@@ -28,7 +28,7 @@ from gistembed.prepare import (
     plan_lines,
     prepare_run,
 )
-from gistembed.record import GuideRecord, ModelRecord, RunRecord, TrainingRecord
+from gistembed.record import GuideRecord, ModelRecord, RunRecord, TrainingFinding, TrainingRecord
 from gistembed.report import render_card, render_report
 from gistembed.terms import DataSet, TrainedModel
 from gistembed.train import train_student
@@ -249,6 +249,7 @@ def _train(
             resume=folder.unfinished is not None,
             on_step=on_step,
             on_interrupt=lambda: console.say("stopping after this step; once more stops at once"),
+            on_finding=lambda finding: _noticed(finding, name, journal, console),
         )
     if not outcome.finished:
         raise KeyboardInterrupt
@@ -266,6 +267,15 @@ def _train(
     journal.add(trainings=[*journal.record.trainings, training])
     if outcome.interrupted:
         raise KeyboardInterrupt
+
+
+def _noticed(finding: TrainingFinding, name: TrainedModel, journal: Journal, console: Console) -> None:
+    """Keep what was noticed about a training; an attempt before this one may have noticed the same."""
+    others = [one for one in journal.record.noticed.get(name, []) if one.code != finding.code]
+    journal.add(noticed=journal.record.noticed | {name: [*others, finding]})
+    # What stops the training is said by the error.
+    if finding.severity != "error":
+        console.warn(f"{finding.what} {finding.advice}")
 
 
 def _score(

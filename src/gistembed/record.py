@@ -98,6 +98,28 @@ class Finding(Record):
     fixable: bool = False
 
 
+class TrainingFinding(Record):
+    """One thing that was noticed about a training, before, while or after it ran.
+
+    Attributes:
+        code: Its name, for programs; it stays the same from version to version.
+        severity: ``error``: training stopped; ``warning``: look at it.
+        step: The step after which it was noticed; 0 before the first.
+        what: What it is and what it means, whole sentences.
+        advice: What to try.
+        measured: The numbers behind it, by name.
+        examples: Rows that it is about, the first few.
+    """
+
+    code: str
+    severity: Severity
+    step: int
+    what: str
+    advice: str
+    measured: dict[str, float] = {}
+    examples: tuple[FindingExample, ...] = ()
+
+
 class SplitRecord(Record):
     """How the held-out pairs were chosen, without leaking a text.
 
@@ -354,6 +376,7 @@ class RunRecord(Record):
         evaluations: Held-out first, then retention.
         verdict: The last line of the run.
         findings: What the doctor found in the pairs, the worst first.
+        noticed: What was noticed about the training of each model, in order.
         warnings: What the user should know, one line each.
         timings: Seconds by stage, in order.
     """
@@ -375,5 +398,6 @@ class RunRecord(Record):
     evaluations: list[EvaluationRecord] = []
     verdict: str = ""
     findings: list[Finding] = []
+    noticed: dict[str, list[TrainingFinding]] = {}
     warnings: list[str] = []
     timings: dict[str, float] = {}

@@ -2,9 +2,10 @@
 
 from gistembed.loss.gather import averaged_over_ranks, gather_batch
 from gistembed.loss.guided import LossOutput, guided_contrastive_loss
-from gistembed.loss.inputs import NotFiniteError
+from gistembed.loss.inputs import GuideNotFiniteError, NotFiniteError
 
 __all__ = [
+    "GuideNotFiniteError",
     "LossOutput",
     "NotFiniteError",
     "averaged_over_ranks",

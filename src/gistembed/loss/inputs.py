@@ -14,7 +14,25 @@ GuideTensors = Tensor | Sequence[Tensor] | None
 
 
 class NotFiniteError(ValueError):
-    """An embedding of the student is not finite: the model is broken, not the call."""
+    """An embedding of the student is not finite: the model is broken, not the call.
+
+    Attributes:
+        rows: The rows of the batch with such an embedding, in order.
+    """
+
+    def __init__(self, message: str, rows: Sequence[int]) -> None:
+        """Say it of some rows.
+
+        Args:
+            message: What is said of the first.
+            rows: All of them.
+        """
+        super().__init__(message)
+        self.rows = tuple(rows)
+
+
+class GuideNotFiniteError(NotFiniteError):
+    """A guide's vector is zero or not finite: a mask from it would be wrong."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +137,12 @@ def unit_vectors(
         shape: The batch.
 
     Raises:
-        NotFiniteError: If a vector is not finite; its row is named.
+        NotFiniteError: If a vector is not finite; the first is named.
     """
     unit, norms = unit_length(vectors)
     # The sum is finite only if all are: one look, as each would make an accelerator wait.
     if not math.isfinite(float(norms.sum())):
-        place = int((~torch.isfinite(norms)).squeeze(1).nonzero()[0])
-        name, row = shape.named(place)
-        raise NotFiniteError(f"{name}: the vector of row {row} is not finite")
+        raise NotFiniteError(*_said_of(norms, shape, "{name}: the vector of row {row} is not finite"))
     return unit, inverse_lengths(norms)
 
 
@@ -197,8 +213,8 @@ def guide_vectors(
     Several guides whose similarities are averaged become one; see `mean_scorer`.
 
     Raises:
-        ValueError: If guide tensors are not given together, don't fit, or hold a vector that is zero or not
-            finite.
+        ValueError: If guide tensors are not given together or don't fit.
+        GuideNotFiniteError: If a vector is zero or not finite; the first is named.
     """
     if anchors is None and positives is None and negatives is None:
         if policy.compat == "sentence-transformers" and policy.scorer == "guide":
@@ -257,9 +273,13 @@ def _unit_guide(
     # Lengths and their inverses add up to a finite number only if none is 0 or not finite.
     usable = norms + norms.reciprocal()
     if not math.isfinite(float(usable.sum())):
-        place = int((~torch.isfinite(usable)).squeeze(1).nonzero()[0])
-        name, row = shape.named(place)
-        raise ValueError(
-            f"guide_{name}: the vector of row {row} is zero or not finite; a mask from it would be wrong"
-        )
+        message = "guide_{name}: the vector of row {row} is zero or not finite; a mask from it would be wrong"
+        raise GuideNotFiniteError(*_said_of(usable, shape, message))
     return unit
+
+
+def _said_of(numbers: Float[Tensor, "texts 1"], shape: BatchShape, message: str) -> tuple[str, list[int]]:
+    """A message about the first number that is not finite, and the rows of all of them."""
+    places = (~torch.isfinite(numbers)).squeeze(1).nonzero().squeeze(1).tolist()
+    name, row = shape.named(places[0])
+    return message.format(name=name, row=row), sorted({shape.named(place)[1] for place in places})

@@ -1,6 +1,6 @@
 """The pure loss as the module that sentence-transformers' Trainer calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class BatchLoss(nn.Module):
 
     Attributes:
         step: The optimizer step that scheduled margins are taken at; the trainer sets it.
+        watch: Is shown the embeddings of each batch, without gradient; the trainer sets it.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class BatchLoss(nn.Module):
         self._hardness_strength = hardness_strength
         self._kernel: Kernel = kernel
         self.step = 0
+        self.watch: Callable[[Tensor], None] = lambda units: None
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
 
@@ -71,6 +73,7 @@ class BatchLoss(nn.Module):
             labels: Units and text ids of the rows.
         """
         units = torch.cat([self.model(micro_batch)["sentence_embedding"] for micro_batch in features])
+        self.watch(units.detach())
         negative_ids = labels["negative_ids"]
         has_negatives = negative_ids.shape[1] > 0
         output = guided_contrastive_loss(

@@ -24,10 +24,12 @@ from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
-from gistembed.record import StepRecord
+from gistembed.record import StepRecord, TrainingFinding
 from gistembed.terms import HardnessMode, Kernel
+from gistembed.train.guards import Guards
+from gistembed.train.history import step_records
 from gistembed.train.module import BatchLoss
-from gistembed.train.trainer import NOT_FINITE, PlanTrainer
+from gistembed.train.trainer import PlanTrainer
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -89,6 +91,12 @@ class TrainingPlan:
     kernel: Kernel = "auto"
     task_policies: Mapping[int, MaskPolicy] = field(default_factory=dict)
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether the mask changes with the step."""
+        policies = (self.policy, *self.task_policies.values())
+        return any(policy.at_step(0) != policy.at_step(self.steps) for policy in policies)
+
 
 @dataclass(frozen=True)
 class TrainingOutcome:
@@ -121,6 +129,7 @@ def train_student(
     resume: bool,
     on_step: Callable[[int], None] = lambda step: None,
     on_interrupt: Callable[[], None] = lambda: None,
+    on_finding: Callable[[TrainingFinding], None] = lambda finding: None,
 ) -> TrainingOutcome:
     """Train the student in place.
 
@@ -136,10 +145,11 @@ def train_student(
         resume: Whether to go on from the newest whole checkpoint, if there is one.
         on_step: Called with the number of steps done.
         on_interrupt: Called when the user asks to stop.
+        on_finding: Called with each trouble that is noticed, the one that stops the training included.
 
     Raises:
-        UserError: If a trainer argument is unknown or reserved, the loss or a weight is not finite, or memory
-            runs out.
+        UserError: If a trainer argument is unknown or reserved, the student has nothing to train, anything is
+            not finite (the rows are named), or memory runs out.
         OSError: If a checkpoint can't be written.
     """
     loss = BatchLoss(
@@ -155,11 +165,15 @@ def train_student(
     steps = _StepCallback(on_step)
     arguments = training_arguments(plan, checkpoints)
     checkpoint = newest_checkpoint(checkpoints) if resume else None
+    guards = Guards(student, pairs, on_finding)
+    with memory_errors("choose shorter texts by student_max_length"):
+        guards.before(plan.batches, guides, plan.temperature, arguments)
     started = time.perf_counter()
     with _tensorboard_in(logs):
         trainer = PlanTrainer(
             plan=plan.batches,
             loss=loss,
+            guards=guards,
             model=student.model,
             args=arguments,
             train_dataset=RowNumbers.up_to(len(pairs)),
@@ -174,15 +188,16 @@ def train_student(
             memory_errors("choose a smaller --batch-size, or shorter texts by student_max_length"),
         ):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in student.model.parameters()):
-        raise UserError(NOT_FINITE.format(what="a weight", step=trainer.state.global_step))
+    history = step_records(trainer.state.log_history)
+    if not steps.stop_requested:
+        guards.finished(history, trainer.state.global_step, scheduled=plan.scheduled)
     pairs_here = steps.steps_here * arguments.gradient_accumulation_steps * plan.batches.batch_size
     return TrainingOutcome(
         finished=trainer.state.global_step >= plan.steps,
         interrupted=steps.stop_requested,
         steps=trainer.state.global_step,
         pairs_per_second=pairs_here / max(time.perf_counter() - started, 1e-9),
-        history=_history(trainer.state.log_history),
+        history=history,
     )
 
 
@@ -302,18 +317,3 @@ def _interrupts_stop(steps: _StepCallback, on_interrupt: Callable[[], None]) -> 
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _history(log: list[dict[str, float]]) -> list[StepRecord]:
-    fixed = {"step", "epoch", "loss", "learning_rate", "grad_norm"}
-    return [
-        StepRecord(
-            step=int(entry["step"]),
-            epoch=entry["epoch"],
-            loss=entry["loss"],
-            learning_rate=entry["learning_rate"],
-            metrics={name: value for name, value in entry.items() if name not in fixed},
-        )
-        for entry in log
-        if "loss" in entry
-    ]

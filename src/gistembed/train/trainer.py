@@ -7,53 +7,54 @@ from sentence_transformers import SentenceTransformerTrainer
 from torch.utils.data import Sampler
 
 from gistembed.batches import BatchPlan, PlanSampler
-from gistembed.errors import UserError
-from gistembed.loss import NotFiniteError
+from gistembed.train.guards import Guards
 from gistembed.train.module import BatchLoss
-
-NOT_FINITE = "training stopped: {what} is not finite at step {step}; try a lower --learning-rate"
 
 
 class PlanTrainer(SentenceTransformerTrainer):
     """A trainer whose batches come from a `BatchPlan`."""
 
-    def __init__(self, *, plan: BatchPlan, loss: BatchLoss, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, plan: BatchPlan, loss: BatchLoss, guards: Guards, **options: Any) -> None:  # noqa: ANN401
         """Set up training.
 
         Args:
             plan: Which pairs meet in which batch.
             loss: The loss, which also gathers the metrics.
+            guards: What stops or warns the training.
             options: Everything else that `SentenceTransformerTrainer` takes.
         """
         self._plan = plan
         self._batch_loss = loss
+        self._guards = guards
+        loss.watch = guards.watch
         super().__init__(loss=loss, **options)
+        self.add_callback(guards)
 
     def get_batch_sampler(self, *_: object, **__: object) -> Sampler[list[int]]:  # type: ignore[override]
         """The plan's batches, whatever the arguments ask for."""
         return PlanSampler(self._plan)
 
-    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:  # noqa: ANN401
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        *arguments: Any,  # noqa: ANN401
+    ) -> torch.Tensor:
         """One batch forward and backward.
 
         Raises:
             UserError: If its loss or an embedding is not finite; nothing is saved then.
         """
         self._batch_loss.step = self.state.global_step
-        try:
-            loss = super().training_step(*arguments, **options)
-        except NotFiniteError as error:
-            raise UserError(
-                NOT_FINITE.format(what="an embedding", step=self.state.global_step + 1)
-            ) from error
-        if not torch.isfinite(loss):
-            raise UserError(NOT_FINITE.format(what="the loss", step=self.state.global_step + 1))
+        with self._guards.batch(inputs, self.state.global_step + 1) as check_loss:
+            loss = super().training_step(model, inputs, *arguments)
+            check_loss(loss)
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means of the loss's metrics to the log of the training loss."""
         if "loss" in logs:
-            logs = logs | self._batch_loss.pop_metrics()
+            logs = logs | self._batch_loss.pop_metrics() | self._guards.pop_metrics()
         super().log(logs, start_time)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
