@@ -118,12 +118,14 @@ def test_labels_by_value(bert):
     assert labels["negative_ids"].tolist() == [as_ids(row) for row in ("--", "da", "b-")]
     assert labels["known_ids"].tolist() == as_ids("bebbe")
     assert labels["known_offsets"].tolist() == [0, 2, 3, 5]
+    assert labels["rows"].tolist() == [0, 1, 2]
     assert {tensor.dtype for tensor in labels.values()} == {torch.int64}
     assert labels.keys() == {
         *(f"{role}_units" for role in ("anchor", "positive", "negative")),
         *(f"{role}_ids" for role in ("anchor", "positive", "negative", "known")),
         *(f"{role}_texts" for role in ("anchor", "positive", "negative")),
         "known_offsets",
+        "rows",
     }
 
 

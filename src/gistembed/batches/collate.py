@@ -27,8 +27,9 @@ class PairCollator:
     the units one after the other. Under ``label`` stand int64 tensors by name: ``anchor_units``,
     ``positive_units`` and ``negative_units`` say which unit each text of a row is; ``anchor_ids``,
     ``positive_ids`` and ``negative_ids`` are the text id that it counts as, where -1 pads, and those that end
-    with ``_texts`` its own; ``rows`` are the row numbers; ``known_ids`` and ``known_offsets`` are those of `BatchIds`. Where pairs have
-    them, there are also ``weights`` (float32) and ``tasks`` of the rows, and ``trusted`` (bool) of negatives.
+    with ``_texts`` its own; ``known_ids`` and ``known_offsets`` are those of `BatchIds`; ``rows`` are the row
+    numbers. Where pairs have them, there are also ``weights`` (float32) and ``tasks`` of the rows, and
+    ``trusted`` (bool) of negatives.
     """
 
     # The trainer asks every collator which columns hold labels: rows that are numbers have none.

@@ -63,4 +63,5 @@ class PlanTrainer(SentenceTransformerTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """The model alone: the arguments that the Trainer pickles beside it can hold secrets."""
         assert output_dir is not None, "checkpoints are the only thing that is saved here"
+        self._guards.check_weights(self.model, self.state.global_step)
         self.model.save_pretrained(output_dir, create_model_card=False)

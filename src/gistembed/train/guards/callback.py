@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from gistembed.batches import BatchPlan
@@ -57,6 +57,7 @@ class Guards(TrainerCallback):
         self._notice = notice
         self._noticed: set[str] = set()
         self._rows: list[int] = []
+        self._last_rows: list[int] = []
         self._cosines: list[Tensor] = []
         self._probe: Probe | None = None
         self._half = ""
@@ -81,6 +82,10 @@ class Guards(TrainerCallback):
         steps = arguments.max_steps
         self._tell(findings.warm_up(steps, arguments.get_warmup_steps(steps), arguments.learning_rate))
         self._probe = Probe.first_rows(self._student, self._pairs, batches)
+        if broken := self._probe.broken_rows():
+            first = batches.epoch(0).ravel()
+            advice = "look at these rows, or choose another --student"
+            raise self._stop("the embedding is", advice, 0, first[broken].tolist(), certain=True)
         start = self._probe.start(guides, temperature)
         self._tell(findings.starting_student(start) + findings.starting_guides(start))
 
@@ -145,7 +150,7 @@ class Guards(TrainerCallback):
             raise self._stop("the embedding is", advice, step, where, certain=True) from error
 
     def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
     ) -> None:
         """Stop before an update by a gradient that is not finite."""
         if args.fp16:
@@ -153,7 +158,7 @@ class Guards(TrainerCallback):
             return
         gradients = [
             (name, parameter.grad)
-            for name, parameter in given["model"].named_parameters()
+            for name, parameter in model.named_parameters()
             if parameter.grad is not None
         ]
         if (name := first_not_finite(gradients)) is not None:
@@ -161,24 +166,36 @@ class Guards(TrainerCallback):
             raise self._stop(what, self._rows_or_rate(), state.global_step + 1, self._rows, certain=False)
 
     def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
     ) -> None:
         """Stop after an update that made a weight not finite, before anybody can save it."""
-        weights = [(name, parameter.detach()) for name, parameter in given["model"].named_parameters()]
+        self.check_weights(model, state.global_step + 1)
+        self._rows, self._last_rows = [], self._rows
+
+    def check_weights(self, model: nn.Module, step: int) -> None:
+        """Stop if a weight is not finite.
+
+        Args:
+            model: Whose weights.
+            step: The step that is done, from 1.
+
+        Raises:
+            UserError: If one is not.
+        """
+        weights = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
         if (name := first_not_finite(weights)) is not None:
-            what = f"after the update the weight {name} is"
-            raise self._stop(what, self._rate(), state.global_step + 1, self._rows, certain=False)
-        self._rows = []
+            where = self._rows or self._last_rows
+            raise self._stop(f"the weight {name} is", self._rate(), step, where, certain=False)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """Look at the points that were logged so far."""
         if state.global_step < self._next_look or "loss" not in state.log_history[-1]:
             return
         self._next_look = state.global_step + state.max_steps // _LOOKS
         history = step_records(state.log_history)
-        self._tell(findings.collapse(history) + findings.guessing_loss(history))
+        self._tell(findings.collapse(history) + findings.still_guessing(history))
         self._tell(findings.starvation(history[-1]))
 
     def _tell(self, found: Sequence[TrainingFinding]) -> None:

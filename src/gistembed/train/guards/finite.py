@@ -19,7 +19,7 @@ class NotFinite:
     Attributes:
         what: What it is, to be read before "not finite": ``the loss is``.
         advice: What to do.
-        step: The step, from 1.
+        step: The step, from 1; 0 before the first.
         rows: Row numbers of the pairs to look at.
         certain: Whether it is these rows; otherwise they only stand in the batch.
     """
@@ -40,7 +40,7 @@ class NotFinite:
             code="not-finite",
             severity="error",
             step=self.step,
-            what=f"Training stopped at step {self.step:,}: {self._sentence(pairs)}.",
+            what=f"Training {self._when()}: {self._sentence(pairs)}.",
             advice=self.advice[:1].upper() + self.advice[1:] + ".",
             measured={"rows": len(self.rows)},
             examples=tuple(
@@ -58,7 +58,10 @@ class NotFinite:
         Args:
             pairs: The pairs that the row numbers refer to.
         """
-        return UserError(f"training stopped at step {self.step}: {self._sentence(pairs)}; {self.advice}")
+        return UserError(f"training {self._when()}: {self._sentence(pairs)}; {self.advice}")
+
+    def _when(self) -> str:
+        return f"stopped at step {self.step:,}" if self.step else "was not begun"
 
     def _sentence(self, pairs: Pairs) -> str:
         places = ", ".join(pairs.place(row) for row in self.rows[:_NAMED])

@@ -127,7 +127,7 @@ def first_not_finite(tensors: Sequence[tuple[str, Tensor]]) -> str | None:
     by_device: dict[torch.device, list[Tensor]] = {}
     for _, tensor in tensors:
         if tensor.numel():
-            # The least and the largest are finite only if all are; found in one pass, in which nothing overflows.
+            # The least and the largest are finite only if all are; one pass, in which nothing overflows.
             by_device.setdefault(tensor.device, []).extend(end.float() for end in tensor.aminmax())
     # One number to wait for on each device.
     if all(math.isfinite(float(torch.stack(own).double().sum())) for own in by_device.values()):

@@ -64,6 +64,11 @@ class Probe:
             student.model.train(training)
         return cls(pairs, vectors.of(pairs.anchors, "anchor"), vectors.of(pairs.positives, "document"))
 
+    def broken_rows(self) -> list[int]:
+        """Rows whose embeddings are not finite."""
+        whole = np.isfinite(self.anchors).all(1) & np.isfinite(self.positives).all(1)
+        return np.flatnonzero(~whole).tolist()
+
     def embeddings(self) -> Float[np.ndarray, "texts dim"]:
         """All embeddings, one under the other."""
         return np.concatenate([self.anchors, self.positives])
@@ -96,6 +101,8 @@ class Probe:
             )
         )
         for vectors in (anchors, positives):
+            # What is not finite stops the first step that meets it.
+            vectors[~np.isfinite(vectors).all(1)] = 0
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return anchors @ positives.T
 
