@@ -10,6 +10,7 @@ held against. ``separation``, ``guide_separation`` and ``agreement`` were measur
 
 import argparse
 import itertools
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +67,9 @@ def main() -> None:
     """Run all of them, print each and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/guards.csv"))
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="where demo/prepare.py put texts and models")
+    parser.add_argument(
+        "--cache", type=Path, default=_CACHE, help="where demo/prepare.py put texts and models"
+    )
     parser.add_argument("--only", help="runs whose name holds this")
     options = parser.parse_args()
     transformers_logging.disable_progress_bar()
@@ -124,7 +127,9 @@ def troubled() -> Iterator[Run]:
     yield Run("one step", True, *static, steps=1)
     yield Run("student never trained", True, "tiny BERT", "topics", rate=1e-3)
     yield Run("student never trained", True, "tiny static", "topics")
-    yield Run("pooling by the first token", True, *layers, model=lambda m: _pooled(m, "cls"), rate=5e-5, **small)
+    yield Run(
+        "pooling by the first token", True, *layers, model=lambda m: _pooled(m, "cls"), rate=5e-5, **small
+    )
     yield Run("pooling by the maximum", True, *layers, model=lambda m: _pooled(m, "max"), rate=5e-5, **small)
     yield Run("weights in bfloat16", True, *layers, model=_halved, rate=1e-7, **small)
     yield Run("temperature 100", True, *static, temperature=100.0)
@@ -150,11 +155,10 @@ class Bench:
             "shortened": read_pairs(_shortened(_some(topics), folder / "shortened.jsonl")),
         }
         guide = self._load(cache / "models" / "all-MiniLM-L6-v2", _GUIDE_TOKENS)
-        self._guides = {
-            name: embed_now(guide, self._data[name]) for name in ("topics", "abstracts")
-        }
-        layers = guide.model[0].auto_model.encoder
-        layers.layer = layers.layer[:2]
+        self._guides = {name: embed_now(guide, self._data[name]) for name in ("topics", "abstracts")}
+        transformer = guide.model[0].auto_model
+        transformer.encoder.layer = transformer.encoder.layer[:2]
+        transformer.config.num_hidden_layers = 2
         guide.model.save_pretrained(str(folder / "layers"), create_model_card=False)
         self._models = {
             "wordllama": cache / "models" / "wordllama-256",
@@ -226,7 +230,9 @@ class Bench:
             "rate": run.rate,
             "steps": run.steps,
             "noticed": " ".join(one.code for one in found) or ("refused" if stopped else ""),
-            **{name: f"{value:.4g}" if isinstance(value, float) else value for name, value in numbers.items()},
+            **{
+                name: f"{value:.4g}" if isinstance(value, float) else value for name, value in numbers.items()
+            },
             "seconds": round(time.perf_counter() - started, 1),
         }
 
@@ -244,8 +250,6 @@ def _some(pairs: Pairs) -> Pairs:
 
 def _shortened(pairs: Pairs, path: Path) -> Path:
     """Titles, each with the same title without its last words: what any student can tell."""
-    import json
-
     titles = dict.fromkeys(pairs.texts.of(pairs.positives))
     with path.open("w", encoding="utf-8") as file:
         for title in titles:

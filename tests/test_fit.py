@@ -16,7 +16,7 @@ from gistembed import UserError, fit
 from tests.real_text import documentation_pairs
 
 BLOCK_RATES = {"mask_rate/ap", "mask_rate/aa", "mask_rate/pp"}
-HEALTH = {"negatives_per_row", "rows_without_negatives", "in_batch_accuracy"}
+HEALTH = {"negatives_per_row", "rows_without_negatives", "in_batch_accuracy", "mean_cosine"}
 
 
 @pytest.fixture(scope="module")

@@ -110,11 +110,21 @@ def test_student_that_begins_with_all_texts_alike_has_time_to_part_them():
 
 
 def test_starvation():
-    healthy = {"rows_without_negatives": 0.1, "negatives_per_row": 9.0, "mask_rate/ap": 0.95, "mask_rate/aa": 0.8}
+    healthy = {
+        "rows_without_negatives": 0.1,
+        "negatives_per_row": 9.0,
+        "mask_rate/ap": 0.95,
+        "mask_rate/aa": 0.8,
+    }
     assert codes(findings.starvation(points([1], **healthy)[0])) == []
     assert codes(findings.starvation(points([1], **healthy, starved_rows=0.2)[0])) == ["starved"]
     assert codes(findings.starvation(points([1])[0])) == []
-    starved = {"rows_without_negatives": 0.25, "negatives_per_row": 2.4, "mask_rate/ap": 0.9, "mask_rate/aa": 0.95}
+    starved = {
+        "rows_without_negatives": 0.25,
+        "negatives_per_row": 2.4,
+        "mask_rate/ap": 0.9,
+        "mask_rate/aa": 0.95,
+    }
     assert said(findings.starvation(points([1], **starved)[0])) == (
         "warning 10: 25% of the rows have too few negatives or none; on average 2 are left to a row, and the "
         "guide takes out at least 90% of every block. Such rows teach nothing. Set a smaller or negative "

@@ -77,7 +77,7 @@ def test_mean_turn_tells_angles_that_an_arc_cosine_would_not():
 
 
 def test_ends_of_a_series():
-    first, last, chance = ends([4, 4, 2, 2, 1, 1, 0, 0], 0.25)
+    first, last, chance = ends([4.0, 4.0, 2.0, 2.0, 1.0, 1.0, 0.0, 0.0], 0.25)
     assert (first, last) == (4, 0)
     # Squared differences 0, 4, 0, 1, 0, 1, 0: noise √(6/7/2), over two means of two values each.
     assert chance == pytest.approx(math.sqrt(6 / 7 / 2) * math.sqrt(2 / 2))

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from tests.train.guards.guard_runs import KINDS, NAN, Training, broken_at, plan_of, random_guide
-
 from transformers import TrainerControl, TrainerState
 
 from gistembed import UserError
@@ -15,7 +14,8 @@ FIRST = "test:10, test:3, test:8"
 MESSAGES = {
     "weight": "the weight 0.embedding.weight is not finite in a batch with {three} and 1 more; "
     "try a lower --learning-rate",
-    "gradient": "the gradient of 0.embedding.weight is not finite in a batch with {three} and 1 more; " + LOOK,
+    "gradient": "the gradient of 0.embedding.weight is not finite in a batch with {three} and 1 more; "
+    + LOOK,
     "loss": "the loss is not finite in a batch with {three} and 1 more; " + LOOK,
 }
 
@@ -96,7 +96,9 @@ def test_message_names_the_rows_of_an_embedding(static_folder, tmp_path):
         return features
 
     training.student.model.register_forward_hook(hook)
-    assert training.stopped() == f"training stopped at step 2: the embedding is not finite for {place}; {LOOK}"
+    assert (
+        training.stopped() == f"training stopped at step 2: the embedding is not finite for {place}; {LOOK}"
+    )
 
 
 def test_message_blames_the_weights_where_all_rows_are_broken(static_folder, tmp_path):

@@ -150,7 +150,13 @@ class Guards(TrainerCallback):
             raise self._stop("the embedding is", advice, step, where, certain=True) from error
 
     def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        **_: object,
     ) -> None:
         """Stop before an update by a gradient that is not finite."""
         if args.fp16:
@@ -166,7 +172,13 @@ class Guards(TrainerCallback):
             raise self._stop(what, self._rows_or_rate(), state.global_step + 1, self._rows, certain=False)
 
     def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, *, model: nn.Module, **_: object
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        **_: object,
     ) -> None:
         """Stop after an update that made a weight not finite, before anybody can save it."""
         self.check_weights(model, state.global_step + 1)
