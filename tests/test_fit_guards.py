@@ -27,11 +27,11 @@ def run_with(tmp_path, static_folder, monkeypatch):
 
 
 def test_warning_is_said_once_and_kept(run_with):
-    result = run_with(trainer={"warmup_steps": 1000})
+    result = run_with(warmup=0.9)
     found = {finding.code: finding for finding in result.record.noticed["unguided"]}
     finding = found["stays-in-warm-up"]
     assert finding.severity == "warning"
-    assert finding.measured == {"steps": 2, "warmup_steps": 1000, "highest_learning_rate": 2e-6}
+    assert finding.measured == {"steps": 2, "warmup_steps": 2, "highest_learning_rate": 1e-3}
     assert run_with.warned.count(f"{finding.what} {finding.advice}") == 1
     assert "unguided model, before training: Training ends before the learning rate is up" in (
         result.report.read_text(encoding="utf-8")

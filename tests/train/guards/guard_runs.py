@@ -34,7 +34,8 @@ def random_guide(pairs=PAIRS):
 class Training:
     """One training: what it noticed, how far it got, and what it left on disk."""
 
-    def __init__(self, folder, where, plan, *, pairs=PAIRS, guides=(), prepare=lambda student: None):
+    def __init__(self, folder, where, plan, *, pairs=PAIRS, guides=(), prepare=lambda student: None) -> None:
+        """Load a student, and do with it what is to be done before."""
         self.student = load_model(str(folder), option="--student")
         prepare(self.student)
         self.pairs, self.plan, self.guides, self.where = pairs, plan, guides, where

@@ -44,7 +44,8 @@ def test_student_that_guesses():
     assert said(findings.starting_student(start(separation=0.52))) == (
         "warning 0: Before training, the student finds a row's own positive more similar than another row's "
         "in 52% of all comparisons; 50% is guessing. Its loss is 1.25, and ln(candidates) is 4.00. Look "
-        "whether the columns are the right ones and the texts of a row belong together, then at the student's "
+        "whether the columns are the right ones and the texts of a row belong together, then at "
+        "the student's "
         "pooling and prompts. Only a student that was never trained may begin like this."
     )
 
@@ -66,9 +67,12 @@ def test_guide_that_guesses():
 
 def test_guide_that_disagrees():
     assert said(findings.starting_guides(start(agreement=-0.03))) == (
-        "warning 0: The guide and the student rank the same texts differently: their similarities have a rank "
-        "correlation of -0.03, where 1 is agreement and 0 is none. One of the two misreads the texts: look at "
-        "the prompts, the languages and the pooling of both. With a student that was never trained this is to "
+        "warning 0: The guide and the student rank the same texts differently: their similarities "
+        "have a rank "
+        "correlation of -0.03, where 1 is agreement and 0 is none. One of the two misreads the "
+        "texts: look at "
+        "the prompts, the languages and the pooling of both. With a student that was never trained "
+        "this is to "
         "be expected."
     )
     assert codes(findings.starting_guides(start(guide=None, agreement=None))) == []
@@ -82,7 +86,8 @@ def test_several_guides_are_told_apart():
 def test_warm_up_that_never_ends():
     assert codes(findings.warm_up(101, 100, 1e-3)) == []
     assert said(findings.warm_up(50, 100, 1e-3)) == (
-        "warning 0: Training ends before the learning rate is up: of 100 warm-up steps it has 50, so the rate "
+        "warning 0: Training ends before the learning rate is up: of 100 warm-up steps it has 50, "
+        "so the rate "
         "gets to 0.00049 of 0.001. Train for more steps (--epochs or --steps), or set a smaller warmup."
     )
     assert "gets to 0 of" in said(findings.warm_up(1, 1, 1e-3))
@@ -92,8 +97,10 @@ def test_collapse():
     rising = points([1, 1, 1], mean_cosine=[0.2, 0.5, 0.61])
     assert codes(findings.collapse(rising[:2])) == []
     assert said(findings.collapse(rising)) == (
-        "warning 30: All texts become alike: the mean cosine of two different texts was 0.20 at step 10 and is "
-        "0.61 at step 30; 1 is one embedding for all. Try a lower --learning-rate, a longer warmup or a larger "
+        "warning 30: All texts become alike: the mean cosine of two different texts was 0.20 at "
+        "step 10 and is "
+        "0.61 at step 30; 1 is one embedding for all. Try a lower --learning-rate, a longer warmup "
+        "or a larger "
         "batch, and look whether the mask leaves negatives."
     )
 
@@ -128,7 +135,8 @@ def test_starvation():
     assert said(findings.starvation(points([1], **starved)[0])) == (
         "warning 10: 25% of the rows have too few negatives or none; on average 2 are left to a row, and the "
         "guide takes out at least 90% of every block. Such rows teach nothing. Set a smaller or negative "
-        "margin, cap the mask by max_masked, take a larger batch, or look whether many rows share their texts."
+        "margin, cap the mask by max_masked, take a larger batch, or look whether many rows share "
+        "their texts."
     )
 
 
@@ -142,8 +150,10 @@ def test_student_that_still_guesses():
     assert codes(findings.still_guessing(after(9.0, 0.01, count=7))) == []
     assert codes(findings.still_guessing(points([9.0] * 8))) == []
     assert said(findings.still_guessing(after(4.7, 0.012))) == (
-        "warning 80: At step 80 the student still guesses: its loss is 4.70, where ln(candidates) is 4.61, and "
-        "1.2% of the rows have their own positive first. Try a lower --learning-rate or a higher --temperature, "
+        "warning 80: At step 80 the student still guesses: its loss is 4.70, where ln(candidates) "
+        "is 4.61, and "
+        "1.2% of the rows have their own positive first. Try a lower --learning-rate or a higher "
+        "--temperature, "
         "and look whether the texts of a row belong together."
     )
 
@@ -151,7 +161,8 @@ def test_student_that_still_guesses():
 def test_loss_that_rises():
     rising = points([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7])
     assert said(findings.trend(rising, scheduled=False)) == (
-        "warning 80: The loss rose: it was 1.05 in the first quarter of the training and is 1.65 in the last. "
+        "warning 80: The loss rose: it was 1.05 in the first quarter of the training and is 1.65 "
+        "in the last. "
         "Try a lower --learning-rate or a longer warmup."
     )
     assert codes(findings.trend(rising, scheduled=True)) == []
@@ -162,8 +173,10 @@ def test_loss_that_rises():
 def test_loss_that_does_not_fall():
     flat = points([1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.1, 2.0])
     assert said(findings.trend(flat, scheduled=False)) == (
-        "warning 80: The loss did not fall: it was 1.5 in the first quarter of the training and is 1.55 in the "
-        "last. Try another --learning-rate or more steps, and look whether the texts of a row belong together."
+        "warning 80: The loss did not fall: it was 1.5 in the first quarter of the training and is "
+        "1.55 in the "
+        "last. Try another --learning-rate or more steps, and look whether the texts of a row "
+        "belong together."
     )
     assert codes(findings.trend(points([1.5, 2, 1, 2, 1, 2, 1.1, 2]), scheduled=False)) == []
 

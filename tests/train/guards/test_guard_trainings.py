@@ -21,8 +21,8 @@ MISALIGNED = pairs_of(
 )
 
 
-def telling_plan(steps=16, rate=1e-3, policy=None, **trainer):
-    return TrainingPlan(BatchPlan(64, 16, seed=0), steps, rate, 0.1, 0.05, policy or MaskPolicy(), trainer)
+def telling_plan(steps=16, rate=1e-3, policy=None, warmup=0.1):
+    return TrainingPlan(BatchPlan(64, 16, seed=0), steps, rate, warmup, 0.05, policy or MaskPolicy())
 
 
 def noticed(*given, **options):
@@ -47,7 +47,7 @@ def test_healthy_training_is_left_in_peace(static_folder, tmp_path):
     ("code", "plan"),
     [
         ("nothing-learned", telling_plan(rate=0.0)),
-        ("stays-in-warm-up", telling_plan(warmup_steps=100)),
+        ("stays-in-warm-up", telling_plan(warmup=0.99)),
         ("nothing-learned", telling_plan(steps=1)),
     ],
 )

@@ -164,7 +164,7 @@ class Guards(TrainerCallback):
             return
         gradients = [
             (name, parameter.grad)
-            for name, parameter in model.named_parameters()
+            for name, parameter in _model(given).named_parameters()
             if parameter.grad is not None
         ]
         if (name := first_not_finite(gradients)) is not None:
@@ -181,7 +181,7 @@ class Guards(TrainerCallback):
         **_: object,
     ) -> None:
         """Stop after an update that made a weight not finite, before anybody can save it."""
-        self.check_weights(model, state.global_step + 1)
+        self.check_weights(_model(given), state.global_step + 1)
         self._rows, self._last_rows = [], self._rows
 
     def check_weights(self, model: nn.Module, step: int) -> None:
@@ -226,3 +226,10 @@ class Guards(TrainerCallback):
 
     def _rows_or_rate(self) -> str:
         return f"look at these rows, or {self._rate()}"
+
+
+def _model(given: Mapping[str, object]) -> nn.Module:
+    """The model among what the trainer gives to its callbacks."""
+    model = given["model"]
+    assert isinstance(model, nn.Module)
+    return model

@@ -86,10 +86,11 @@ def starting_student(start: Start) -> list[TrainingFinding]:
             severity="warning",
             step=0,
             what="Before training, the student finds a row's own positive more similar than another row's "
-            f"in {start.separation:.0%} of all comparisons; 50% is guessing. Its loss is {start.loss:.2f}, and "
-            f"ln(candidates) is {start.guessing:.2f}.",
+            f"in {start.separation:.0%} of all comparisons; 50% is guessing. Its loss is {start.loss:.2f}, "
+            f"and ln(candidates) is {start.guessing:.2f}.",
             advice="Look whether the columns are the right ones and the texts of a row belong together, then "
-            "at the student's pooling and prompts. Only a student that was never trained may begin like this.",
+            "at the student's pooling and prompts. Only a student that was never trained may begin like "
+            "this.",
             measured={
                 "separation": start.separation,
                 "loss": start.loss,
@@ -254,7 +255,8 @@ def still_guessing(history: Sequence[StepRecord]) -> list[TrainingFinding]:
             severity="warning",
             step=late[-1].step,
             what=f"At step {late[-1].step:,} the student still guesses: its loss is {loss:.2f}, where "
-            f"ln(candidates) is {guessing:.2f}, and {accuracy:.1%} of the rows have their own positive first.",
+            f"ln(candidates) is {guessing:.2f}, and {accuracy:.1%} of the rows have their own positive "
+            "first.",
             advice="Try a lower --learning-rate or a higher --temperature, and look whether the texts of a "
             "row belong together.",
             measured={"loss": loss, "ln_candidates": guessing, "accuracy": accuracy},
