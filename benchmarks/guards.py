@@ -36,9 +36,9 @@ from gistembed.train.guards.measures import ends, mean_turn
 from gistembed.train.guards.start import Probe
 
 _CACHE = Path("demo/cache")
-_PAIRS = 1024
-_GUIDE_TOKENS = 64
-_STUDENT_TOKENS = 32
+_PAIRS = 768
+_GUIDE_TOKENS = 48
+_STUDENT_TOKENS = 24
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def healthy() -> Iterator[Run]:
         if guided or not seed:
             yield Run("default settings", False, "wordllama", "topics", seed, guided, temperature=0.01)
             yield Run("easy pairs", False, "wordllama", "abstracts", seed, guided, temperature=0.01)
-    small = {"rate": 5e-5, "batch_size": 32, "steps": 24}
+    small = {"rate": 5e-5, "batch_size": 16, "steps": 16}
     for seed in range(3):
         yield Run("fine-tuned", False, "MiniLM, 2 layers", "topics", seed, **small)
         yield Run("tiny", False, "tiny static", "shortened", seed, guided=False)
@@ -104,7 +104,7 @@ def healthy() -> Iterator[Run]:
 
 def troubled() -> Iterator[Run]:
     """Trainings with a trouble each."""
-    small = {"batch_size": 32, "steps": 24}
+    small = {"batch_size": 16, "steps": 16}
     static = ("wordllama", "topics")
     layers = ("MiniLM, 2 layers", "topics")
     yield Run("learning rate 1", True, *static, rate=1.0)

@@ -51,6 +51,12 @@ class PlanTrainer(SentenceTransformerTrainer):
             check_loss(loss)
         return loss
 
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:  # noqa: ANN401
+        """The norm that is made for the log anyway tells the guards whether all gradients are finite."""
+        norm = super()._get_grad_norm(model, grad_norm)  # type: ignore[no-untyped-call]
+        self._guards.gradient_norm = float(norm)
+        return norm
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means of the loss's metrics to the log of the training loss."""
         if "loss" in logs:

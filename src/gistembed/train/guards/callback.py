@@ -1,5 +1,6 @@
 """Feeds the guards: takes the numbers where the trainer has them, and tells what the guards make of them."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,10 @@ class Guards(TrainerCallback):
     """Watches one training: warns once of each trouble, and stops at a number that is not finite.
 
     It takes part in no sum and draws no random number: the training is the same with it and without.
+
+    Attributes:
+        gradient_norm: The norm of all gradients of the step, for whom it saves a look at each of them; the
+            trainer sets it where it knows it.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Guards(TrainerCallback):
         self._probe: Probe | None = None
         self._half = ""
         self._next_look = 0
+        self.gradient_norm: float | None = None
 
     def before(
         self,
@@ -150,20 +156,15 @@ class Guards(TrainerCallback):
             raise self._stop("the embedding is", advice, step, where, certain=True) from error
 
     def on_pre_optimizer_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        model: nn.Module,
-        **_: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
         """Stop before an update by a gradient that is not finite."""
-        if args.fp16:
-            # Its gradients are scaled until they fit: the scaler passes over steps where they don't.
+        norm, self.gradient_norm = self.gradient_norm, None
+        # In fp16, gradients are scaled until they fit: the scaler passes over steps where they don't.
+        if args.fp16 or (norm is not None and math.isfinite(norm)):
             return
         gradients = [
-            (name, parameter.grad)
+            (name, _held_here(parameter.grad))
             for name, parameter in _model(given).named_parameters()
             if parameter.grad is not None
         ]
@@ -172,16 +173,15 @@ class Guards(TrainerCallback):
             raise self._stop(what, self._rows_or_rate(), state.global_step + 1, self._rows, certain=False)
 
     def on_optimizer_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        *,
-        model: nn.Module,
-        **_: object,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
-        """Stop after an update that made a weight not finite, before anybody can save it."""
-        self.check_weights(_model(given), state.global_step + 1)
+        """At the logged steps and the last, stop after an update that made a weight not finite.
+
+        What was finite before and moved by a finite gradient seldom isn't, and the next embedding tells mostly.
+        """
+        step = state.global_step + 1
+        if step == state.max_steps or step % max(1, int(state.logging_steps)) == 0:
+            self.check_weights(_model(given), step)
         self._rows, self._last_rows = [], self._rows
 
     def check_weights(self, model: nn.Module, step: int) -> None:
@@ -194,7 +194,12 @@ class Guards(TrainerCallback):
         Raises:
             UserError: If one is not.
         """
-        weights = [(name, parameter.detach()) for name, parameter in model.named_parameters()]
+        # The others don't change.
+        weights = [
+            (name, _held_here(parameter.detach()))
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        ]
         if (name := first_not_finite(weights)) is not None:
             where = self._rows or self._last_rows
             raise self._stop(f"the weight {name} is", self._rate(), step, where, certain=False)
@@ -226,6 +231,14 @@ class Guards(TrainerCallback):
 
     def _rows_or_rate(self) -> str:
         return f"look at these rows, or {self._rate()}"
+
+
+def _held_here(tensor: Tensor) -> Tensor:
+    """What of a tensor lies in this process: a part, where processes share it out."""
+    if hasattr(tensor, "to_local"):
+        part: Tensor = tensor.to_local()
+        return part
+    return tensor.coalesce().values() if tensor.is_sparse else tensor
 
 
 def _model(given: Mapping[str, object]) -> nn.Module:
