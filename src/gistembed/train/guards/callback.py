@@ -177,7 +177,7 @@ class Guards(TrainerCallback):
     ) -> None:
         """At the logged steps and the last, stop after an update that made a weight not finite.
 
-        What was finite before and moved by a finite gradient seldom isn't, and the next embedding tells mostly.
+        A weight that was finite and moved by a finite gradient seldom isn't, and an embedding tells mostly.
         """
         step = state.global_step + 1
         if step == state.max_steps or step % max(1, int(state.logging_steps)) == 0:

@@ -41,8 +41,11 @@ FEWEST_POINTS = 8
 END = 0.25
 """Share of the logged points that make up the beginning of a training, and its end."""
 
-SURE = 2.0
-"""Standard errors from which a rise is more than chance."""
+SURE = 3.0
+"""Standard errors from which a difference is more than chance."""
+
+FALL = 0.05
+"""Share of the first loss by which it should fall: only where chance doesn't hide it, it is missed."""
 
 LEARNT = 0.05
 """A loss below this at the beginning has nowhere to fall to."""
@@ -277,6 +280,8 @@ def trend(history: Sequence[StepRecord], *, scheduled: bool) -> list[TrainingFin
     if first < LEARNT or last < first:
         return []
     rises = last > first + SURE * chance
+    if not rises and first - last + SURE * chance > FALL * first:
+        return []
     return [
         TrainingFinding(
             code="loss-rises" if rises else "loss-does-not-fall",
