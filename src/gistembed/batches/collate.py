@@ -14,9 +14,12 @@ from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
 
-# Padded tokens that go through the encoder at once: enough to fill its matrix products, few enough for
-# the sorting by length to pay.
-_MICRO_BATCH_TOKENS = 4096
+MICRO_BATCH_TOKENS = 4096
+"""Padded tokens that go through the encoder at once on a CPU: enough to fill its matrix products, few enough
+for the sorting by length to pay."""
+
+ACCELERATOR_MICRO_BATCH_TOKENS = 32_768
+"""The same on an accelerator, which needs more to be busy."""
 
 
 class PairCollator:
@@ -34,18 +37,30 @@ class PairCollator:
     # The trainer asks every collator which columns hold labels: rows that are numbers have none.
     valid_label_columns: tuple[str, ...] = ()
 
-    def __init__(self, student: EmbeddingModel, pairs: Pairs, tokens: TokenCache) -> None:
+    def __init__(
+        self,
+        student: EmbeddingModel,
+        pairs: Pairs,
+        tokens: TokenCache,
+        *,
+        micro_batch_tokens: int | None = None,
+    ) -> None:
         """Prepare the look-ups that all batches share.
 
         Args:
             student: Who reads the texts.
             pairs: The training pairs; row numbers count along these.
             tokens: What the student, or a copy of it, reads for the texts of these pairs.
+            micro_batch_tokens: Padded tokens that go through the student at once; chosen by its device by
+                default. A longer text goes alone.
         """
         self._student = student
         self._pairs = pairs
         self._relations = pairs.known_positives()
         self._tokens = tokens
+        on_cpu = student.model.device.type == "cpu"
+        default = MICRO_BATCH_TOKENS if on_cpu else ACCELERATOR_MICRO_BATCH_TOKENS
+        self._micro_batch_tokens = micro_batch_tokens or default
         limit = student.max_length
         self._lengths = tokens.lengths if limit is None else np.minimum(tokens.lengths, limit)
 
@@ -68,7 +83,7 @@ class PairCollator:
             units[role] = np.empty(len(distinct), dtype=np.int64)
             units[role][order] = np.arange(total, total + len(distinct))
             total += len(distinct)
-            for run in padded_runs(lengths[order], _MICRO_BATCH_TOKENS):
+            for run in padded_runs(lengths[order], self._micro_batch_tokens):
                 features = self._features(distinct[order[run]], role)
                 batch |= {f"micro_{micro_batches:03d}_{name}": value for name, value in features.items()}
                 micro_batches += 1

@@ -1,5 +1,6 @@
 """The pure loss as the module that sentence-transformers' Trainer calls."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from gistembed.guide import GuideVectors
 from gistembed.loss import guided_contrastive_loss
 from gistembed.mask import MaskPolicy
 from gistembed.terms import HardnessMode, Kernel, Role
+from gistembed.train.encoder import MicroBatchEncoder
 
 
 class BatchLoss(nn.Module):
@@ -22,6 +24,7 @@ class BatchLoss(nn.Module):
 
     Attributes:
         step: The optimizer step that scheduled margins are taken at; the trainer sets it.
+        encoder: What embeds the micro-batches.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class BatchLoss(nn.Module):
         hardness_mode: HardnessMode | None = None,
         hardness_strength: float = 0.0,
         kernel: Kernel = "auto",
+        encoder: MicroBatchEncoder | None = None,
     ) -> None:
         """Bind a student to its guide.
 
@@ -49,6 +53,7 @@ class BatchLoss(nn.Module):
             hardness_mode: See `guided_contrastive_loss`.
             hardness_strength: See `guided_contrastive_loss`.
             kernel: See `guided_contrastive_loss`.
+            encoder: What embeds the micro-batches; by default, one that keeps all graphs.
         """
         super().__init__()
         self.model = model
@@ -59,9 +64,11 @@ class BatchLoss(nn.Module):
         self._hardness_mode = hardness_mode
         self._hardness_strength = hardness_strength
         self._kernel: Kernel = kernel
+        self.encoder = encoder or MicroBatchEncoder(sys.maxsize)
         self.step = 0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
+        self._before: tuple[dict[str, Tensor], int] | None = None
 
     def forward(self, features: list[dict[str, Any]], labels: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Loss of one batch as `gistembed.batches.PairCollator` makes it.
@@ -70,7 +77,8 @@ class BatchLoss(nn.Module):
             features: Model inputs, one mapping for each micro-batch.
             labels: Units and text ids of the rows.
         """
-        units = torch.cat([self.model(micro_batch)["sentence_embedding"] for micro_batch in features])
+        self._before = None
+        units = self.encoder(self.model, features)
         negative_ids = labels["negative_ids"]
         has_negatives = negative_ids.shape[1] > 0
         output = guided_contrastive_loss(
@@ -96,6 +104,7 @@ class BatchLoss(nn.Module):
             hardness_strength=self._hardness_strength,
             kernel=self._kernel,
         )
+        self._before = (dict(self._sums), self._batches)
         for name, value in output.metrics.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._batches += 1
@@ -105,6 +114,12 @@ class BatchLoss(nn.Module):
         if not self._task_policies:
             return self._policy
         return self._task_policies.get(int(labels["tasks"][0]), self._policy)
+
+    def undo(self) -> None:
+        """Forget the metrics of the batch that was begun last: its step failed, and is tried again."""
+        if self._before is not None:
+            self._sums, self._batches = self._before
+            self._before = None
 
     def pop_metrics(self) -> dict[str, float]:
         """Means over the batches since the last call."""

@@ -9,6 +9,8 @@ from torch.utils.data import Sampler
 from gistembed.batches import BatchPlan, PlanSampler
 from gistembed.errors import UserError
 from gistembed.loss import NotFiniteError
+from gistembed.models import ran_out_of_memory
+from gistembed.train.memory import BeforeStep
 from gistembed.train.module import BatchLoss
 
 NOT_FINITE = "training stopped: {what} is not finite at step {step}; try a lower --learning-rate"
@@ -41,7 +43,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         """
         self._batch_loss.step = self.state.global_step
         try:
-            loss = super().training_step(*arguments, **options)
+            loss = self._step_within_memory(*arguments, **options)
         except NotFiniteError as error:
             raise UserError(
                 NOT_FINITE.format(what="an embedding", step=self.state.global_step + 1)
@@ -49,6 +51,19 @@ class PlanTrainer(SentenceTransformerTrainer):
         if not torch.isfinite(loss):
             raise UserError(NOT_FINITE.format(what="the loss", step=self.state.global_step + 1))
         return loss
+
+    def _step_within_memory(self, *arguments: Any, **options: Any) -> torch.Tensor:  # noqa: ANN401
+        """A step that is tried again with less memory where it runs out: the same batch, the same result."""
+        before = BeforeStep(self.model)
+        while True:
+            try:
+                return super().training_step(*arguments, **options)
+            except RuntimeError as error:
+                if not ran_out_of_memory(error) or not self._batch_loss.encoder.lower():
+                    raise
+            # Out of the handler, where the error no longer holds on to the graph.
+            self._batch_loss.undo()
+            before.restore()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means of the loss's metrics to the log of the training loss."""
