@@ -255,8 +255,8 @@ def _train(
     folder.save_model(student, place)
     if outcome.replayed:
         console.say(
-            f"{name}: {outcome.replayed:,} of {outcome.micro_batches:,} micro-batches of a batch were computed "
-            "twice, to fit into memory"
+            f"{name}: {outcome.replayed:,} of the {outcome.micro_batches:,} micro-batches of a batch were "
+            "computed twice, to fit into memory"
         )
     training = TrainingRecord(
         model=name,

@@ -289,7 +289,7 @@ def test_a_model_that_reads_more_than_tokens_is_not_cached(bert_folder, monkeypa
     batch = PairCollator(student, pairs, cache)([{"row": 0}])
     del batch["label"]
     expected = changed(["a", "bcd"], prompt="", task="document")
-    assert_same(batch, {f"micro_000_{key}": value for key, value in expected.items()})
+    assert_same(batch, {f"micro_00000_{key}": value for key, value in expected.items()})
 
 
 def test_a_flat_layout_with_more_is_not_cached(static_folder, monkeypatch):

@@ -47,7 +47,7 @@ def micro_batches(student, tokens):
     groups: dict[str, dict] = {}
     for name, value in batch.items():
         if name != "label":
-            group, feature = name[:9], name[10:]
+            group, feature = name[:11], name[12:]
             groups.setdefault(group, {})[feature] = value
     return list(groups.values()), batch["label"]
 

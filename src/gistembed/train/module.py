@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gistembed.guide import GuideVectors
-from gistembed.loss import guided_contrastive_loss
+from gistembed.loss import gather_rows, guided_contrastive_loss
 from gistembed.mask import MaskPolicy
 from gistembed.terms import HardnessMode, Kernel, Role
 from gistembed.train.encoder import MicroBatchEncoder
@@ -39,6 +40,8 @@ class BatchLoss(nn.Module):
         hardness_strength: float = 0.0,
         kernel: Kernel = "auto",
         encoder: MicroBatchEncoder | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """Bind a student to its guide.
 
@@ -54,6 +57,9 @@ class BatchLoss(nn.Module):
             hardness_strength: See `guided_contrastive_loss`.
             kernel: See `guided_contrastive_loss`.
             encoder: What embeds the micro-batches; by default, one that keeps all graphs.
+            rank: Which of the processes that share each batch this is.
+            ranks: How many there are. Each embeds some of the texts, and has the loss of some of the rows;
+                the losses of all add up to that of the batch.
         """
         super().__init__()
         self.model = model
@@ -64,6 +70,7 @@ class BatchLoss(nn.Module):
         self._hardness_mode = hardness_mode
         self._hardness_strength = hardness_strength
         self._kernel: Kernel = kernel
+        self._rank, self._ranks = rank, ranks
         self.encoder = encoder or MicroBatchEncoder(sys.maxsize)
         self.step = 0
         self._sums: dict[str, Tensor] = {}
@@ -79,6 +86,12 @@ class BatchLoss(nn.Module):
         """
         self._before = None
         units = self.encoder(self.model, features)
+        rows = None
+        if self._ranks > 1:
+            counts = labels["unit_counts"].tolist()
+            units = gather_rows(units[: counts[self._rank]], counts)
+            count = len(labels["anchor_units"])
+            rows = slice(count * self._rank // self._ranks, count * (self._rank + 1) // self._ranks)
         negative_ids = labels["negative_ids"]
         has_negatives = negative_ids.shape[1] > 0
         output = guided_contrastive_loss(
@@ -103,6 +116,7 @@ class BatchLoss(nn.Module):
             hardness_mode=self._hardness_mode,
             hardness_strength=self._hardness_strength,
             kernel=self._kernel,
+            rows=rows,
         )
         self._before = (dict(self._sums), self._batches)
         for name, value in output.metrics.items():
@@ -122,10 +136,14 @@ class BatchLoss(nn.Module):
             self._before = None
 
     def pop_metrics(self) -> dict[str, float]:
-        """Means over the batches since the last call."""
-        means = {name: (total / self._batches).item() for name, total in self._sums.items()}
+        """Means over the batches since the last call, and over the processes, which all have to call."""
+        means = {name: total / self._batches for name, total in self._sums.items()}
+        if self._ranks > 1 and means:
+            every = torch.stack([*means.values()])
+            dist.all_reduce(every)
+            means = dict(zip(means, every / self._ranks, strict=True))
         self._sums, self._batches = {}, 0
-        return means
+        return {name: mean.item() for name, mean in means.items()}
 
     def _guide_vectors(self, ids: Tensor, role: Role) -> list[Tensor] | None:
         if not self._guides:

@@ -24,6 +24,7 @@ from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
+from gistembed.ranks import rank, ranks
 from gistembed.record import StepRecord
 from gistembed.terms import HardnessMode, Kernel
 from gistembed.train.encoder import MicroBatchEncoder
@@ -165,6 +166,8 @@ def train_student(
         hardness_strength=plan.hardness_strength,
         kernel=plan.kernel,
         encoder=encoder,
+        rank=rank(),
+        ranks=ranks(),
     )
     steps = _StepCallback(on_step)
     arguments = training_arguments(plan, checkpoints)
@@ -174,10 +177,18 @@ def train_student(
         trainer = PlanTrainer(
             plan=plan.batches,
             loss=loss,
+            ranks=ranks(),
             model=student.model,
             args=arguments,
             train_dataset=RowNumbers.up_to(len(pairs)),
-            data_collator=PairCollator(student, pairs, tokens, micro_batch_tokens=plan.micro_batch_tokens),
+            data_collator=PairCollator(
+                student,
+                pairs,
+                tokens,
+                micro_batch_tokens=plan.micro_batch_tokens,
+                rank=rank(),
+                ranks=ranks(),
+            ),
             callbacks=[steps],
         )
         trainer.remove_callback(PrinterCallback)
