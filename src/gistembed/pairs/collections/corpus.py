@@ -102,6 +102,10 @@ class Corpus:
         self._place_of.append(np.asarray(places, np.int64))
 
 
+HIGHEST_SCORE = 1_000_000
+"""Judges give single digits; what is far above is another column."""
+
+
 class Judgement(NamedTuple):
     """How well a document answers a query, by those who judged it.
 

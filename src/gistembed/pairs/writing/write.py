@@ -71,10 +71,7 @@ def _look(
         count += 1
         shape.see(row)
         lost.update(name for name in set(held_by(row)) if name not in holds and not _is_column(name, holds))
-        if layout is not None:
-            lost.update(set(layout.lost(row)))
-        elif any(not passage.trusted for passage in row.negatives):
-            lost["that nobody judged a negative"] += 1
+        lost.update(set(beir.lost(row) if layout is None else layout.lost(row)))
     return count, shape, lost
 
 
