@@ -61,6 +61,27 @@ class PreparedVectors:
 
 
 @dataclass(frozen=True)
+class RunPairs:
+    """The pairs of a run, read and split.
+
+    Attributes:
+        pairs: All pairs that were read.
+        eval_pairs: The user's own evaluation pairs, if given.
+        split: How the held-out pairs were chosen.
+        train: The pairs to train on.
+        tasks: What models are scored on, by name: ``held-out``, then ``retention``.
+        warnings: What the user should know.
+    """
+
+    pairs: Pairs
+    eval_pairs: Pairs | None
+    split: SplitRecord
+    train: Pairs
+    tasks: Mapping[DataSet, RetrievalTask]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class PreparedRun:
     """A run that is ready to start.
 
@@ -104,6 +125,15 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     Raises:
         UserError: If anything about the run is not as it should be.
     """
+    return prepare_student(config, read_and_split(config, console), console)
+
+
+def read_and_split(config: RunConfig, console: Console) -> RunPairs:
+    """The pairs of a run: to train on, and to score on.
+
+    Raises:
+        UserError: If anything about them is not as it should be.
+    """
     warnings = config.ignored()
     for warning in warnings:
         console.warn(warning)
@@ -122,27 +152,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
             f"{len(held_out_task.queries)} held-out queries are too few for a verdict; give more with --eval"
         )
         console.warn(warnings[-1])
-    sizes = _sizes(config, train)
-    student = load_student(config)
-    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
-    names = config.guide or () if config.loss == "guided" else ()
-    for warning in _ignored_by_guides(config, names):
-        warnings.append(warning)
-        console.warn(warning)
-    guides = tuple(
-        _prepare_vectors(config.data, name, train)
-        if is_given(name) or is_columns(name)
-        else _prepare_guide(config, name, train)
-        for name in names
-    )
-    resolved = config.model_copy(update=sizes | {"learning_rate": rate})
-    plan = _training_plan(resolved, train)
-    tokens = _tokens(student, train, console)
-    findings = _findings(train, student, tokens, console)
-    # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
-    training_arguments(plan, config.out)
-    return PreparedRun(
-        config=resolved,
+    return RunPairs(
         pairs=pairs,
         eval_pairs=eval_pairs,
         split=split,
@@ -153,6 +163,48 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
                 retention, RETENTION_NAME if config.retention is None else retention.source
             ),
         },
+        warnings=tuple(warnings),
+    )
+
+
+def prepare_student(config: RunConfig, data: RunPairs, console: Console) -> PreparedRun:
+    """What a run needs besides its pairs: the student, its guides, and the plan.
+
+    Args:
+        config: The configuration.
+        data: The pairs.
+        console: Where progress is shown.
+
+    Raises:
+        UserError: If anything about the run is not as it should be.
+    """
+    train, warnings = data.train, list(data.warnings)
+    sizes = _sizes(config, train)
+    student = load_student(config)
+    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+    names = config.guide or () if config.loss == "guided" else ()
+    for warning in _ignored_by_guides(config, names):
+        warnings.append(warning)
+        console.warn(warning)
+    guides = tuple(
+        _prepare_vectors(config.data, name, train)
+        if is_given(name) or is_columns(name)
+        else prepare_guide(config, name, train)
+        for name in names
+    )
+    resolved = config.model_copy(update=sizes | {"learning_rate": rate})
+    plan = _training_plan(resolved, train)
+    tokens = _tokens(student, train, console)
+    findings = _findings(train, student, tokens, console)
+    # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
+    training_arguments(plan, config.out)
+    return PreparedRun(
+        config=resolved,
+        pairs=data.pairs,
+        eval_pairs=data.eval_pairs,
+        split=data.split,
+        train=train,
+        tasks=data.tasks,
         student=student,
         tokens=tokens,
         guides=guides,
@@ -300,7 +352,17 @@ def _prepare_vectors(data: Any, name: str, train: Pairs) -> PreparedVectors:  # 
     return PreparedVectors(name, identity, vectors, len(train.text_ids()))
 
 
-def _prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
+def prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
+    """What a guide that is a model or an endpoint has to encode.
+
+    Args:
+        config: How it is asked, and where its vectors are kept.
+        name: The guide.
+        train: The pairs whose texts it reads.
+
+    Raises:
+        UserError: If there is no such guide, or it can't be set so.
+    """
     settings = GuideSettings(
         name,
         prompts=config.guide_prompts,

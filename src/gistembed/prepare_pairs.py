@@ -39,6 +39,20 @@ def read_data(config: RunConfig, console: Console) -> Pairs:
     return join_pairs(parts)
 
 
+def read_beside(config: RunConfig, data: object, pairs: Pairs) -> Pairs:
+    """Further pairs over the table of those that were read, as the configuration says.
+
+    Args:
+        config: The configuration.
+        data: One source, or several.
+        pairs: The pairs that were read.
+
+    Raises:
+        UserError: If anything in a source isn't as it should be.
+    """
+    return join_pairs([_read(config, source, pairs.texts) for source in sources(data)])
+
+
 def sources(data: object) -> list[Any]:
     """One source of pairs, or several, as a list."""
     return list(data) if isinstance(data, list | tuple) else [data]
@@ -52,7 +66,7 @@ def split_pairs(config: RunConfig, pairs: Pairs) -> tuple[Pairs, Pairs, Pairs, P
     """
     given = None
     if config.eval is not None:
-        given = join_pairs([_read(config, source, pairs.texts) for source in sources(config.eval)])
+        given = read_beside(config, config.eval, pairs)
     if config.same_text == "normalised":
         same = same_texts(pairs.texts)
         pairs = normalised(pairs, same)

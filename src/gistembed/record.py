@@ -18,6 +18,16 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ProgressRecord(Record):
+    """Base of the records of what may be unfinished.
+
+    Attributes:
+        status: ``running``, ``interrupted``, ``failed`` or ``finished``.
+    """
+
+    status: Status
+
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -337,12 +347,11 @@ class EvaluationRecord(Record):
     worsened: list[QueryChange] = []
 
 
-class RunRecord(Record):
+class RunRecord(ProgressRecord):
     """A whole run of ``gistembed fit``.
 
     Attributes:
         version: Version of this record's layout.
-        status: ``running``, ``interrupted``, ``failed`` or ``finished``.
         started: Start of the run, ISO 8601 with time zone.
         config: The resolved configuration, every default filled in.
         inputs: Digest of everything that went in, by name: pairs, evaluation pairs, models.
@@ -363,7 +372,6 @@ class RunRecord(Record):
     """
 
     version: int = RECORD_VERSION
-    status: Status
     started: str
     config: dict[str, Any]
     inputs: dict[str, str]
