@@ -10,6 +10,7 @@ from rich.text import Text
 from gistembed.record import EvaluationRecord, Interval
 
 if TYPE_CHECKING:
+    from gistembed.cotraining import CoTrainRecord
     from gistembed.selftest import CheckResult
 
 # What fits an eighty-column terminal; the report has them all.
@@ -44,6 +45,32 @@ def score_table(evaluation: EvaluationRecord) -> Table:
                 f"{comparison.challenger} vs {comparison.baseline}: {comparison.verdict}, "
                 f"{_signed(comparison.difference)}"
             )
+    return table
+
+
+def round_table(record: "CoTrainRecord") -> Table:
+    """One row for each model after each round: its score on dev, and what of its candidates was masked.
+
+    Args:
+        record: The record of a co-training.
+    """
+    ended = {"no gain": "; ended because no model gained", "all rounds": "; all rounds done"}
+    table = Table(title=f"rounds, on {record.dev_queries:,} dev queries{ended.get(record.ended, '')}")
+    for name in ("round", "model", record.metric, "change", "masked", "kept"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for one in record.history:
+        change, masked = "", ""
+        if (before := record.at(one.round - 1, one.model)) is not None and one.training is not None:
+            change = f"{one.dev.mean - before.dev.mean:+.3f}"
+            rates = [
+                rate
+                for step in one.training.history
+                for name, rate in step.metrics.items()
+                if name.startswith("mask_rate/")
+            ]
+            masked = f"{sum(rates) / len(rates):.1%}" if rates else ""
+        kept = "✓" if record.best.get(one.model) == one.round else ""
+        table.add_row(str(one.round), one.model, f"{one.dev.mean:.3f}", change, masked, kept)
     return table
 
 
