@@ -130,7 +130,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         warnings.append(warning)
         console.warn(warning)
     guides = tuple(
-        _prepare_vectors(config.data, name, train)
+        _prepare_vectors(config, name, train)
         if is_given(name) or is_columns(name)
         else _prepare_guide(config, name, train)
         for name in names
@@ -287,13 +287,13 @@ def _ignored_by_guides(config: RunConfig, names: Sequence[str]) -> list[str]:
     return [f"{name} is ignored, because {what}" for name in ignored if name in given]
 
 
-def _prepare_vectors(data: Any, name: str, train: Pairs) -> PreparedVectors:  # noqa: ANN401
+def _prepare_vectors(config: RunConfig, name: str, train: Pairs) -> PreparedVectors:
     if is_columns(name):
-        if isinstance(data, list | tuple):
+        if isinstance(config.data, list | tuple):
             raise UserError(
                 f"--guide {name}: columns of vectors are read from one source of pairs, not from several"
             )
-        vectors = column_vectors(data, name, train)
+        vectors = column_vectors(config.data, name, train, instructions=config.instructions)
         identity = column_identity(vectors)
     else:
         vectors, identity = given_vectors(name, train), given_identity(name)

@@ -188,9 +188,19 @@ class _Gathered:
         return self.task_numbers.setdefault(name or "", len(self.task_numbers))
 
     def _text(self, passage: Passage) -> str:
-        if self.instructions == "ignore" or not (instruction := passage.instruction):
-            return passage.text
-        return instruction + passage.text if instruction[-1:].isspace() else f"{instruction} {passage.text}"
+        return numbered_text(passage, self.instructions)
+
+
+def numbered_text(passage: Passage, instructions: Instructions) -> str:
+    """The text under which `read_pairs` numbers a passage.
+
+    Args:
+        passage: The passage.
+        instructions: See `read_pairs`.
+    """
+    if instructions == "ignore" or not (instruction := passage.instruction):
+        return passage.text
+    return instruction + passage.text if instruction[-1:].isspace() else f"{instruction} {passage.text}"
 
 
 def _joined(blocks: list[Any], dtype: Any = np.int64) -> Any:  # noqa: ANN401 — arrays of one kind

@@ -15,8 +15,8 @@ _HALVES = struct.Struct("=QQ")
 class HashIndex:
     """Numbers of distinct 128-bit hashes, in the order in which they came.
 
-    Takes 16 bytes for each hash and 7 to 13 for its place. Every step is one over whole arrays; for single
-    hashes, of which each would cost as much as hundreds of many, there are `find_one` and `add_one`.
+    Takes 16 bytes for each hash and 7 to 13 for its place. Every step is one over whole arrays, which for a
+    single hash costs far more than the hash itself: `find_one` and `add_one` do without.
     """
 
     def __init__(self) -> None:
