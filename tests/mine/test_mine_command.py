@@ -62,7 +62,7 @@ def test_real_text_is_mined_as_the_definition_says(mine, real, tmp_path, bert_fo
     )
     assert (code, err) == (0, "")
     pairs = read_pairs(data)
-    others = read_corpus(corpus, pairs)
+    others = read_corpus(corpus, pairs).documents
     guide = load_model(str(bert_folder), option="--guide")
     vectors = embed_now(guide, pairs)
     documents = [Documents.of(pairs, vectors), Documents.of(others, embed_now(guide, others))]
@@ -244,6 +244,38 @@ def test_documents_keep_their_ids(mine, tmp_path):
     ]
     assert mined == [{"the sky": None, "grass": "d3"}, {"a rose": "d1", "grass": "d3"}]
     assert [one.id for _, row in read_rows(tmp_path / "out.jsonl") for one in row.positives] == ["d1", None]
+
+
+def test_positives_that_other_pairs_know_are_no_negatives(mine, tmp_path):
+    """The corpus calls grass an answer to red: it was offered as red's hardest negative."""
+    data, corpus = tmp_path / "pairs.jsonl", tmp_path / "corpus.jsonl"
+    data.write_text('{"anchor": "red", "positive": "a rose"}\n{"anchor": "blue", "positive": "the sky"}\n')
+    corpus.write_text('{"anchor": "red", "positive": "grass"}\n')
+    assert mine(data, "--corpus", corpus, "--no-margin", "--quiet")[0] == 0
+    rows = written(tmp_path / "out.jsonl")
+    assert [row["negative"] for row in rows] == [["the sky"], ["a rose", "grass"]]
+
+
+def test_a_corpus_of_beir_has_the_texts_of_its_pairs(mine, tmp_path):
+    """A positive came back as another text, its body alone, and could be a negative of its own query."""
+    (tmp_path / "qrels").mkdir()
+    documents = [("d1", "Flowers", "a rose"), ("d2", "", "the sky"), ("d3", "Meadows", "grass")]
+    (tmp_path / "corpus.jsonl").write_text(
+        "".join(
+            json.dumps({"_id": name, "title": title, "text": text}) + "\n" for name, title, text in documents
+        )
+    )
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "red"}\n{"_id": "q2", "text": "blue"}\n')
+    (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n")
+    options = ("--corpus", tmp_path / "corpus.jsonl", "--corpus-column", "text", "--no-margin", "--quiet")
+    assert mine(tmp_path, *options)[0] == 0
+    mined = [
+        dict(zip(row["negative"], row["negative_id"], strict=True)) for row in written(tmp_path / "out.jsonl")
+    ]
+    assert mined == [
+        {"the sky": "d2", "Meadows grass": "d3"},
+        {"Flowers a rose": "d1", "Meadows grass": "d3"},
+    ]
 
 
 def test_a_corpus_without_anything_new(mine, data, tmp_path):

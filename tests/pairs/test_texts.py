@@ -63,6 +63,7 @@ def test_a_single_text_is_numbered_without_arrays(monkeypatch):
     monkeypatch.setattr(HashIndex, "add", None)
     texts = Texts()
     assert [texts.add("a"), texts.add("b"), texts.add("a"), texts.id_of("b")] == [0, 1, 0, 1]
+    assert [texts.number_of("b"), texts.number_of("c")] == [1, -1]
 
 
 def test_near_equal_texts_are_distinct():

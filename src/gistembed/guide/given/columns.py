@@ -134,8 +134,7 @@ class _Gathered:
         beside = list(self._beside(cells, vectors))
         for number, (passage, (vector, column)) in enumerate(zip(passages, beside, strict=True)):
             role: Role = "document" if number else "anchor"
-            text = numbered_text(passage, self._instructions)
-            text_id = int(self._texts.numbers_of([text])[0])
+            text_id = self._texts.number_of(numbered_text(passage, self._instructions))
             # A text of a row that is neither a positive nor a negative is none of the pairs'.
             if text_id >= 0 and self.rows[role][text_id] >= -1:
                 _keep(self.found, self.rows[role], text_id, vector, column)

@@ -85,9 +85,13 @@ class Texts:
         Raises:
             KeyError: If it isn't here.
         """
-        if (found := self._index.find_one(xxhash.xxh3_128_digest(text.encode()))) < 0:
+        if (found := self.number_of(text)) < 0:
             raise KeyError(text)
         return found
+
+    def number_of(self, text: str) -> int:
+        """The id of a text; -1 if it isn't here."""
+        return self._index.find_one(xxhash.xxh3_128_digest(text.encode()))
 
     def numbers_of(self, texts: Sequence[str]) -> Int64[np.ndarray, " texts"]:
         """The id of each text; -1 for those that aren't here."""
