@@ -1,5 +1,6 @@
 """``gistembed data mtebcls`` from files to a file."""
 
+import gzip
 import json
 import sys
 from types import ModuleType, SimpleNamespace
@@ -112,6 +113,14 @@ def test_names_of_tasks_and_columns(build, tmp_path):
     assert err == "gistembed: --task: 2 sources are named 'train'; name each with --task\n"
     assert build(*paths, out, *columns, "--quiet", "--task", "one", "--task", "two")[0] == 0
     assert [row["task"] for row in read(out)] == ["one"] * 4 + ["two"] * 4
+
+
+def test_a_packed_file_is_called_without_its_endings(build, tmp_path):
+    """Its task was bank.csv."""
+    data, out = tmp_path / "bank.csv.gz", tmp_path / "out.jsonl"
+    data.write_bytes(gzip.compress(write_csv(tmp_path / "plain.csv").read_bytes()))
+    assert build(data, out, "--quiet")[0] == 0
+    assert {row["task"] for row in read(out)} == {"bank"}
 
 
 def test_a_task_of_mteb(build, tmp_path, monkeypatch):

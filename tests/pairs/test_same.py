@@ -80,15 +80,33 @@ def test_no_text_stands_on_both_sides_in_another_case():
     [
         (["nq.jsonl", "faq.csv.gz"], ["nq", "faq"]),
         (["a/train.jsonl", "b/train.jsonl", "b/dev.jsonl"], ["a/train", "b/train", "dev"]),
-        (["x/nfcorpus/queries.jsonl", "x/scifact/queries.jsonl"], ["nfcorpus", "scifact"]),
+        (["data/queries.csv", "faq.csv"], ["queries", "faq"]),
         (["nq-v1.0.jsonl", "nq-v1.5.jsonl"], ["nq-v1.0", "nq-v1.5"]),
         (["dataset", "dataset"], ["dataset 1", "dataset 2"]),
         (["train.jsonl", "x/train.jsonl"], ["train 1", "x/train"]),
+        (["x.csv", "x.csv", "x 2.csv"], ["x 1", "x 3", "x 2"]),
+        (["x 2.csv", "x.csv", "x.csv"], ["x 2", "x 3", "x 4"]),
     ],
 )
 def test_sources_have_names_of_their_own(sources, names):
     """Two files called train.jsonl in two folders were one task, without a word."""
     assert source_names(sources) == names
+
+
+def test_folders_of_beir_are_called_like_the_folder():
+    """Also where they lie here; a file of pairs that happens to be called like theirs is not."""
+    texts, parts = Texts(), []
+    for name in ("nfcorpus", "scifact"):
+        folder = Path(name)
+        (folder / "qrels").mkdir(parents=True)
+        (folder / "corpus.jsonl").write_text(f'{{"_id": "d", "title": "", "text": "{name} answers"}}\n')
+        (folder / "queries.jsonl").write_text(f'{{"_id": "q", "text": "what does {name} hold"}}\n')
+        (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+        parts.append(read_pairs(folder, texts=texts))
+    Path("data").mkdir()
+    rows = {"query": ["a", "b"], "positive": ["c", "d"]}
+    parts.append(read_pairs(write_jsonl(Path("data/queries.jsonl"), rows), texts=texts))
+    assert join_pairs(parts).task_names == ("nfcorpus", "scifact", "queries")
 
 
 def test_several_sources_are_one():
