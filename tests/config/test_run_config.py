@@ -172,6 +172,43 @@ def test_mistakes_in_flags_are_blamed_on_the_flag(settings, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("flags", "others", "message"),
+    [
+        (
+            {"batches": "mixed"},
+            {"tasks": {"faq": {"negatives": "explicit"}}},
+            "--batches mixed: [tasks] faq: negatives of its own need batches of its own; "
+            'set batches to "one_task"',
+        ),
+        (
+            {"loss": "guided"},
+            {"guide": None},
+            "--loss guided: a guided run needs a guide; give --guide, or --loss infonce to train without",
+        ),
+        (
+            {"guide": ["a", "b"]},
+            {"mask": {"scorer": "student"}},
+            '--guide a b: [mask] scorer = "student": the student is its own guide; leave guide out',
+        ),
+        (
+            {"max_score": 0.5},
+            {},
+            "--max-score 0.5: max_score tells negatives from positives only with min_score; give both",
+        ),
+    ],
+    ids=["batches", "loss", "guide", "max_score"],
+)
+def test_contradictions_with_a_flag_are_blamed_on_the_flag(flags, others, message):
+    """The file is not wrong by itself; without the flag, it is what is blamed."""
+    with pytest.raises(UserError) as caught:
+        run_config(LEAST | others | flags, source="run.toml", flags=flags)
+    assert str(caught.value) == message
+    with pytest.raises(UserError) as caught:
+        run_config(LEAST | others | flags, source="run.toml")
+    assert str(caught.value) == f"run.toml: {message.partition(': ')[2]}"
+
+
 def test_mistakes_beside_flags_are_blamed_on_the_source():
     with pytest.raises(UserError) as caught:
         run_config(LEAST | {"seed": 3, "warmup": 1}, source="run.toml", flags=["data", "seed"])

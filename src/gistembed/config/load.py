@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gistembed.config.run import RunConfig
+from gistembed.config.run import ContradictionError, RunConfig
 from gistembed.errors import UserError
 
 # Where both are set, the first of each couple makes the second one void.
@@ -53,6 +53,8 @@ def run_config(settings: Mapping[str, Any], *, source: str, flags: Collection[st
         setting = "".join(map(str, place))
         if setting in flags:
             raise UserError(f"{_flag(setting)} {meant['input']}: {_problem(meant)}") from error
+        if (flag := next((name for name in _contradictory(meant) if name in flags), None)) is not None:
+            raise UserError(f"{_flag(flag)} {_as_given(settings[flag])}: {_problem(meant)}") from error
         raise UserError(f"{source}: {_explain(setting, meant)}") from error
     _check_accumulation(config.trainer)
     return config
@@ -75,6 +77,17 @@ def _check_accumulation(trainer: Mapping[str, Any]) -> None:
     value = trainer.get(name, 1)
     if type(value) is not int or value < 1:
         raise UserError(f"[trainer] {name} = {value!r}: expected a whole number from 1")
+
+
+def _contradictory(error: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """The settings that a contradiction names."""
+    cause = error.get("ctx", {}).get("error")
+    return cause.settings if isinstance(cause, ContradictionError) else ()
+
+
+def _as_given(value: object) -> str:
+    """A value as it stands on the command line."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _explain(name: str, error: Any) -> str:  # noqa: ANN401 — pydantic's error details are a loose mapping

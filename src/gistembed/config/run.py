@@ -70,6 +70,19 @@ _GUIDE_ONLY = (
 )
 
 
+class ContradictionError(ValueError):
+    """Settings that don't go together.
+
+    Attributes:
+        settings: Those that a person may have given on the command line, and that are then to blame.
+    """
+
+    def __init__(self, message: str, *settings: str) -> None:
+        """What is wrong with which settings."""
+        super().__init__(message)
+        self.settings = settings
+
+
 class TaskSettings(BaseModel):
     """Settings of one task.
 
@@ -199,9 +212,13 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _guide_where_needed(self) -> "RunConfig":
         if self.loss == "guided" and self.guide is None and not self.guides_itself:
-            raise ValueError("a guided run needs a guide; give --guide, or --loss infonce to train without")
+            raise ContradictionError(
+                "a guided run needs a guide; give --guide, or --loss infonce to train without", "loss"
+            )
         if self.guide is not None and self.guides_itself:
-            raise ValueError('[mask] scorer = "student": the student is its own guide; leave guide out')
+            raise ContradictionError(
+                '[mask] scorer = "student": the student is its own guide; leave guide out', "guide"
+            )
         return self
 
     @property
@@ -213,15 +230,18 @@ class RunConfig(BaseModel):
     def _tasks_by_themselves(self) -> "RunConfig":
         own = [name for name, settings in self.tasks.items() if settings.negatives is not None]
         if own and self.batches != "one_task":
-            raise ValueError(
-                f'[tasks] {own[0]}: negatives of its own need batches of its own; set batches to "one_task"'
+            raise ContradictionError(
+                f'[tasks] {own[0]}: negatives of its own need batches of its own; set batches to "one_task"',
+                "batches",
             )
         return self
 
     @model_validator(mode="after")
     def _scores_whole(self) -> "RunConfig":
         if self.max_score is not None and self.min_score is None:
-            raise ValueError("max_score tells negatives from positives only with min_score; give both")
+            raise ContradictionError(
+                "max_score tells negatives from positives only with min_score; give both", "max_score"
+            )
         return self
 
     @model_validator(mode="after")
