@@ -30,7 +30,7 @@ from gistembed.guide import (
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
-from gistembed.prepare_pairs import read_data, split_pairs, task_mix
+from gistembed.prepare_pairs import ReadSettings, read_data, split_pairs, task_mix
 from gistembed.record import Finding, SplitRecord
 from gistembed.terms import DataSet
 from gistembed.train import TrainingPlan, training_arguments
@@ -107,7 +107,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     warnings = config.ignored()
     for warning in warnings:
         console.warn(warning)
-    pairs = read_data(config, console)
+    pairs = read_data(config.data, ReadSettings.of(config), console)
     if pairs.instructed:
         warnings.append(
             f"{pairs.instructed:,} rows come with an instruction that nobody reads; "
