@@ -4,9 +4,10 @@
 
 Each variant trains the same student on the same pairs for three epochs in a process of its own, and is then
 asked to find the positives of pairs that nobody trained on. Timed is all from the pairs to the trained
-weights: ours reads the texts' tokens and encodes each text with the guide once into an empty store; theirs asks
-the guide at each step. The peer's losses run with their defaults and with other settings. Loading models, and
-Python itself, are not timed. Variants take turns; the table gives medians, and peak memory of the process.
+weights: ours reads the texts' tokens and encodes each text with the guide once into an empty store; theirs
+asks the guide at each step. The peer's losses run with their defaults and with other settings. Loading
+models, and Python itself, are not timed. Variants take turns; the table gives medians, and peak memory of
+the process.
 
 Not covered: several processes, accelerators.
 """

@@ -240,7 +240,7 @@ FULL = Row(
     [
         ("o.csv", "sentence-transformers", "sentence-transformers has no place for anchor id (1 rows), anchor instruction (1 rows), column url (1 rows), negative trusted (1 rows), positive id (1 rows), positive score (1 rows), task (1 rows), weight (1 rows)"),
         ("o.jsonl", "medi", "medi has no place for anchor id (1 rows), column url (1 rows), negative trusted (1 rows), negatives after the first (1 rows), positive id (1 rows), positive score (1 rows), weight (1 rows)"),
-        ("o.jsonl", "tevatron", "tevatron has no place for anchor instruction (1 rows), negative trusted (1 rows), positive score (1 rows)"),
+        ("o.jsonl", "tevatron", "tevatron has no place for anchor instruction (1 rows), negative trusted (1 rows)"),
         ("triples.tsv", "triples", "triples has no place for anchor id (1 rows), anchor instruction (1 rows), column url (1 rows), negative trusted (1 rows), positive id (1 rows), positive score (1 rows), task (1 rows), weight (1 rows), which negatives belong to one pair (1 rows)"),
         ("o", "beir", "beir has no place for anchor instruction (1 rows), column url (1 rows), negatives that nobody judged (1 rows), task (1 rows), weight (1 rows)"),
     ],
