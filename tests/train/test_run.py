@@ -14,8 +14,8 @@ from gistembed import MaskPolicy, UserError
 from gistembed.batches import BatchPlan, TokenCache
 from gistembed.models import load_model
 from gistembed.train import TrainingPlan, train_student, training_arguments
-from gistembed.train.module import BatchLoss
 from gistembed.train.checkpoints import newest_checkpoint
+from gistembed.train.module import BatchLoss
 
 PAIRS = pairs_of([(f"question {i}", f"answer {i * i}", []) for i in range(12)])
 

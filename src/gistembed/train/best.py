@@ -17,7 +17,7 @@ def steps_between(every: float, steps: int) -> int:
 
 
 class KeepBest(TrainerCallback):
-    """Scores the model from time to time, has a checkpoint written of each new best, and may end the training.
+    """Scores the model from time to time, has each new best written, and may end the training.
 
     The model before training is scored too, to compare with; but the best is one that was trained.
 

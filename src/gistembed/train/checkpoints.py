@@ -1,4 +1,4 @@
-"""Checkpoints on disk: each there whole or not at all, checked before it is used, the old ones cleared away."""
+"""Checkpoints on disk: there whole or not at all, checked before they are used, old ones cleared away."""
 
 import json
 import os
@@ -100,7 +100,9 @@ def newest_checkpoint(folder: Path, warn: Callable[[str], None] = lambda line: N
         damage = damage_of(path)
         if damage is None:
             return path
-        next_one = "the one before is tried" if number + 1 < len(paths) else "training starts from the beginning"
+        next_one = (
+            "the one before is tried" if number + 1 < len(paths) else "training starts from the beginning"
+        )
         warn(f"{path}: not used ({damage}); {next_one}")
     return None
 

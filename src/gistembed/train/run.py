@@ -304,7 +304,8 @@ def _history(log: list[dict[str, float]]) -> list[StepRecord]:
             epoch=entry["epoch"],
             loss=entry["loss"],
             learning_rate=entry["learning_rate"],
-            metrics={name: value for name, value in entry.items() if name not in fixed},
+            # In one order, whether they come from this process or from a checkpoint.
+            metrics={name: value for name, value in sorted(entry.items()) if name not in fixed},
         )
         for entry in log
         if "loss" in entry

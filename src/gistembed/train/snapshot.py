@@ -1,4 +1,4 @@
-"""All that a training run goes on from, as safetensors and JSON: nothing in it can run code when it is read."""
+"""All that a training run goes on from, as safetensors and JSON, which run no code when they are read."""
 
 import json
 import random
@@ -64,7 +64,7 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 def random_state() -> dict[str, Any]:
     """The state of every random generator that training may draw from, in this process."""
-    name, key, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    name, key, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 — libraries may draw from it
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(key).astype(np.int64)), position, has_gauss, gauss),
@@ -77,7 +77,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     """Go on drawing where `random_state` was taken."""
     random.setstate(state["python"])
     name, key, *rest = state["numpy"]
-    np.random.set_state((name, key.numpy().astype(np.uint32), *rest))
+    np.random.set_state((name, key.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
@@ -112,7 +112,8 @@ def _pack(value: Any, tensors: dict[str, Tensor], place: str) -> Any:  # noqa: A
 def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
     match value:
         case {"tensor": place}:
-            return tensors[place]
+            # Memory of its own, laid out as any other: sums over it come out the same to the bit.
+            return tensors[place].clone()
         case {"dict": items}:
             return {key: _unpack(one, tensors) for key, one in items}
         case {"list": items}:

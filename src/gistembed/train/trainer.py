@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from sentence_transformers import SentenceTransformerTrainer
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
@@ -31,7 +31,7 @@ NOT_FINITE = "training stopped: {what} is not finite at step {step}; try a lower
 
 
 class PlanTrainer(SentenceTransformerTrainer):
-    """A trainer whose batches come from a `BatchPlan`, and whose checkpoints hold all that it goes on from."""
+    """A trainer whose batches come from a `BatchPlan`, and whose checkpoints are whole."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         whole, within = divmod(step - 1, -(-batches // accumulated))
         return whole + min((within + 1) * accumulated, batches) / batches
 
-    def _run_epoch(self, **options: Any) -> None:  # noqa: ANN401
+    def _run_epoch(self, **options: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Go on within an epoch at the very batch; the base class would go through all those before it."""
         done = options["steps_trained_in_current_epoch"]
         resumed = options["resume_from_checkpoint"] is not None
@@ -126,7 +126,7 @@ class PlanTrainer(SentenceTransformerTrainer):
             options["steps_in_epoch"] -= done
             options["num_update_steps_per_epoch"] -= done // self.args.gradient_accumulation_steps
             options["steps_trained_in_current_epoch"] = 0
-        super()._run_epoch(**options)
+        super()._run_epoch(**options)  # type: ignore[no-untyped-call]
 
     def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
         """Write all that this run goes on from, unless it has come to its end; see `write_checkpoint`.
@@ -138,6 +138,7 @@ class PlanTrainer(SentenceTransformerTrainer):
             return
         self.check_weights()
         self.store_flos()
+        assert self.args.output_dir is not None, "training_arguments sets it"
         # Each process has random numbers of its own.
         random_states = gather_object([random_state()])
         if self.args.should_save:
@@ -151,6 +152,8 @@ class PlanTrainer(SentenceTransformerTrainer):
         self.accelerator.wait_for_everyone()
 
     def _write(self, folder: Path, random_states: list[Mapping[str, Any]]) -> None:
+        assert self.optimizer is not None
+        assert self.lr_scheduler is not None
         save_weights(self.model, folder)
         scaler = getattr(self.accelerator, "scaler", None)
         state = {
@@ -173,6 +176,8 @@ class PlanTrainer(SentenceTransformerTrainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
+            assert self.optimizer is not None
+            assert self.lr_scheduler is not None
             self.optimizer.load_state_dict(self._resumed["optimizer"])
             self.lr_scheduler.load_state_dict(self._resumed["scheduler"])
 
