@@ -1,6 +1,6 @@
-"""Cuts, kills, full disks and SIGTERM: how many of so many runs go on, and what it costs; writes a page.
+"""Cuts, kills, full disks and SIGTERM: how many of so many runs go on; writes docs/reliability.md.
 
-    python -m benchmarks.reliability [--kills 200] [--disks 50] [--terminations 100] [--out docs/reliability.md]
+    python -m benchmarks.reliability [--kills 200] [--disks 50] [--terminations 100]
 
 A two-layer transformer with dropout is trained for 41 steps on 44 pairs, in processes that are copies of this
 one. What a run is, is compared by SHA-256: weights, state of the optimizer and the learning rate's schedule,
@@ -22,11 +22,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from tests.tiny_models import save_bert
-from tests.train.trials import PAIRS, Child, Setting, cut_and_resumed, stop_at, train, whole
+from tests.train.trials import PAIRS, Child, Note, Setting, cut_and_resumed, train, whole
 
 from gistembed.cli import main as command
 from gistembed.describe import machine, versions
@@ -208,13 +207,12 @@ def terminations(folder: Path, options: argparse.Namespace) -> Row:
     """SIGTERM at a random moment of `gistembed fit`, from the beginning of its training on."""
     model = save_bert(folder / "model")
     data = folder / "pairs.jsonl"
-    rows = [
-        {"anchor": PAIRS.texts[a], "positive": PAIRS.texts[p]} for a, p in zip(PAIRS.anchors, PAIRS.positives)
-    ]
+    ids = zip(PAIRS.anchors, PAIRS.positives, strict=True)
+    rows = [{"anchor": PAIRS.texts[a], "positive": PAIRS.texts[p]} for a, p in ids]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     words = ["fit", data, "--student", model, "--loss", "infonce", "--batch-size", 4, "--steps", _STEPS]
 
-    def fit(note: Callable[[int], None], out: Path, *more: str) -> int:
+    def fit(note: Note, out: Path, *more: str) -> int:
         _noting_steps(note)
         with (folder / "said").open("w") as said:
             os.dup2(said.fileno(), 1)
@@ -251,12 +249,12 @@ def terminations(folder: Path, options: argparse.Namespace) -> Row:
     return {
         "what": "SIGTERM at a random moment of `gistembed fit`",
         "trials": f"{told}, {in_training} of them while the student was trained",
-        "result": f"{right} exited with 143 and one line that says how to go on; {late} without a checkpoint of "
-        f"the step in hand; {stuck} did not resume; {other} ended with other weights",
+        "result": f"{right} exited with 143 and one line that says how to go on; {late} without a "
+        f"checkpoint of the step in hand; {stuck} did not resume; {other} ended with other weights",
     }
 
 
-def _train(model: Path, folder: Path, setting: Setting, note: Callable[[int], None]) -> int:
+def _train(model: Path, folder: Path, setting: Setting, note: Note) -> int:
     train(model, folder, setting, on_step=note)
     return 0
 
@@ -269,7 +267,7 @@ def _reference(model: Path, folder: Path, setting: Setting) -> tuple[dict[str, s
     return _in_child(lambda _: whole(model, folder / "whole", setting)), seconds
 
 
-def _in_child(action: Callable[[Callable[[int], None]], dict[str, str]]) -> dict[str, str]:
+def _in_child(action: Callable[[Note], dict[str, str]]) -> dict[str, str]:
     """What an action gives, done in a copy of this process, which stays as it is.
 
     Raises:
@@ -277,7 +275,7 @@ def _in_child(action: Callable[[Callable[[int], None]], dict[str, str]]) -> dict
     """
     with tempfile.NamedTemporaryFile() as file:
 
-        def write(note: Callable[[int], None]) -> int:
+        def write(note: Note) -> int:
             Path(file.name).write_text(json.dumps(action(note)))
             return 0
 
@@ -288,11 +286,11 @@ def _in_child(action: Callable[[Callable[[int], None]], dict[str, str]]) -> dict
         return given
 
 
-def _noting_steps(note: Callable[[int], None]) -> None:
+def _noting_steps(note: Note) -> None:
     """Have every step of a training noted."""
     train_student = training.train_student
 
-    def noting(*arguments: object, on_step: Callable[[int], None], **options: object) -> object:
+    def noting(*arguments: object, on_step: Note, **options: object) -> object:
         def both(step: int) -> None:
             on_step(step)
             note(step)
@@ -327,21 +325,25 @@ What a training run survives, measured by `python -m benchmarks.reliability`, wh
 
 {table}
 
-A two-layer transformer with dropout, 41 steps of 4 pairs (12 with accumulation 3), on the CPU. “Everything” is the
-SHA-256 of the weights, the states of optimizer, schedule and random generators, and all that was logged. {here}
+A two-layer transformer with dropout, 41 steps of 4 pairs (12 with accumulation 3), on the CPU. “Everything”
+is the SHA-256 of the weights, the states of optimizer, schedule and random generators, and all that was
+logged. {here}
 
 Not covered: accelerators, several ranks, a crash of the machine itself.
 
 ## How
 
-- A checkpoint is written beside its place, each file flushed to disk, then a manifest with the size and the hash
-  (xxh3-128) of each, then the folder gets its name. Only then are older ones removed; two stay, and the best.
-- `--resume` takes the newest checkpoint whose files are what the manifest says. A line tells of each newer one that is not
-  used, and why.
-- Checkpoints are safetensors and JSON. Reading them runs no code, and they hold no settings, so no secret either.
-- `save_every` says how often (`"300s"`, or a number of steps). Ctrl-C (exit code 130) and SIGTERM (143) write one after the
-  step in hand; a second one stops at once. A full disk (exit code 4) leaves the checkpoints before it as they were.
-- Going on takes no longer late in a run than early: batches are a function of the seed, the epoch and the step.
+- A checkpoint is written beside its place, each file flushed to disk, then a manifest with the size and the
+  hash (xxh3-128) of each; then the folder gets its name. Only then are older ones removed; two stay, and the
+  best.
+- `--resume` takes the newest checkpoint whose files are what the manifest says. A line tells of each newer
+  one that is not used, and why.
+- Checkpoints are safetensors and JSON. Reading them runs no code, and they hold no settings, so no secret.
+- `save_every` says how often: `"300s"`, or a number of steps. Ctrl-C (exit code 130) and SIGTERM (143) write
+  one after the step in hand; a second one stops at once. A full disk (exit code 4) leaves the checkpoints
+  before it as they were.
+- Going on takes no longer late in a run than early: batches are a function of the seed, the epoch and the
+  step.
 - The saved model is read back before a run ends, and must give the embeddings of the one in memory.
 """
 

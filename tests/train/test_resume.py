@@ -36,7 +36,7 @@ def setting_of(way, accumulation):
 
 @pytest.mark.parametrize(("accumulation", "step"), [(1, 1), (1, 11), (1, 14), (3, 4), (3, 7), (3, 8)])
 def test_a_cut_run_is_the_whole_run(bert_folder, tmp_path, reference, accumulation, step):
-    """11 batches an epoch: cuts at the first step, at an epoch's end and within, with a last step that is short.
+    """11 batches an epoch: cuts at the first step, at an epoch's end and within, and by a shorter step.
 
     Logged every third step: a cut between two points must lose none of what is logged at the second.
     """

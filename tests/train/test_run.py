@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,6 +156,13 @@ def test_arguments_that_cannot_be(tmp_path, trainer, message):
 def test_values_that_cannot_be_are_one_line(tmp_path, trainer):
     with pytest.raises(UserError, match=r"^\[trainer\] [^\n]+$"):
         training_arguments(plan_of(**trainer), tmp_path)
+
+
+def test_weight_that_is_not_finite_is_not_saved(train, tmp_path):
+    """Without this look, a checkpoint of it would stand until the next loss stops the run."""
+    with pytest.raises(UserError, match="training stopped: a weight is not finite at step 1"):
+        train(replace(plan_of(steps=3, rate=1e39), save_every=1))
+    assert newest_checkpoint(tmp_path / "checkpoints") is None
 
 
 def test_memory_that_runs_out_names_the_setting(train, monkeypatch):

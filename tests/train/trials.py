@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ PAIRS = pairs_of(
     [(f"question {i % 37} of {i}", f"answer {i * i}", [f"no {i % 5}"] * (i % 3 == 0)) for i in range(44)]
 )
 BATCH_SIZE = 4
+
+Note = Callable[[int], None]
+"""Takes the number of steps done."""
 
 # Each trainer has all garbage collected when it begins, which takes longer than these runs.
 gc.freeze()
@@ -74,11 +78,25 @@ class Setting:
 
 
 def train(
-    model: Path, folder: Path, setting: Setting, *, resume: bool = False, best: Any = None, **callbacks: Any
+    model: Path,
+    folder: Path,
+    setting: Setting,
+    *,
+    resume: bool = False,
+    best: Callable[[EmbeddingModel], KeepBest] | None = None,
+    **callbacks: Any,  # noqa: ANN401
 ) -> tuple[EmbeddingModel, TrainingOutcome]:
-    """Train a fresh student; its checkpoints go into a folder."""
+    """Train a fresh student.
+
+    Args:
+        model: Folder of the student before training.
+        folder: Where its checkpoints go.
+        setting: How to train.
+        resume: Whether to go on from a checkpoint.
+        best: Makes what watches for the best model, given the student.
+        callbacks: Those of `train_student`.
+    """
     student = load_model(str(model), option="--student")
-    keep_best = KeepBest("score", lambda step: best(step, student), every=4) if best else None
     outcome = train_student(
         student,
         PAIRS,
@@ -88,13 +106,13 @@ def train(
         checkpoints=folder,
         logs=folder / "logs",
         resume=resume,
-        best=keep_best,
+        best=best(student) if best else None,
         **callbacks,
     )
     return student, outcome
 
 
-def stop_at(step: int, number: int = signal.SIGINT) -> Any:
+def stop_at(step: int, number: int = signal.SIGINT) -> Note:
     """A callback that asks this process to stop at a step."""
     return lambda done: os.kill(os.getpid(), number) if done == step else None
 
@@ -115,7 +133,7 @@ def fingerprints(student: EmbeddingModel, outcome: TrainingOutcome, checkpoint: 
     return {name: hashlib.sha256(_bytes(part)).hexdigest() for name, part in parts.items()}
 
 
-def _bytes(value: Any) -> bytes:
+def _bytes(value: object) -> bytes:
     """Every bit of a tree of tensors and plain values."""
     match value:
         case torch.Tensor():
@@ -150,7 +168,7 @@ def whole(model: Path, folder: Path, setting: Setting, *, resume: bool = False) 
 class Child:
     """A copy of this process that does one thing; what it has come to can be read while it goes on."""
 
-    def __init__(self, action: Any) -> None:
+    def __init__(self, action: Callable[[Note], int]) -> None:
         """Start.
 
         Args:
@@ -163,9 +181,9 @@ class Child:
         if self.pid == 0:
             os._exit(self._run(action))
 
-    def _run(self, action: Any) -> int:
+    def _run(self, action: Callable[[Note], int]) -> int:
         try:
-            return action(self._note) or 0
+            return action(self._note)
         except SystemExit as ended:
             return int(ended.code or 0)
         except KeyboardInterrupt:

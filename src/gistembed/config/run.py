@@ -267,7 +267,7 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _keep_best_whole(self) -> "RunConfig":
         for name in _OF_KEEP_BEST:
-            if self.keep_best is None and name in self.model_fields_set and getattr(self, name) is not None:
+            if self.keep_best is None and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(
                     f"{name} has no effect without keep_best; choose a metric, or leave {name} out"
                 )
