@@ -10,6 +10,7 @@ Not covered: accelerators, several ranks, a crash of the machine itself.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -22,22 +23,26 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.tiny_models import save_bert
-from tests.train.trials import PAIRS, Child, Note, Setting, cut_and_resumed, train, whole
+from tests.train.trials import PAIRS, WAYS, Child, Note, Setting, cut_and_resumed, train, whole
 
+import gistembed.cli.tables  # noqa: F401 — loaded once, not in each copy
+from gistembed import pipeline
 from gistembed.cli import main as command
 from gistembed.describe import machine, versions
-from gistembed.train import run as training
 from gistembed.train.checkpoints import checkpoint_path, damage_of, newest_checkpoint
 
 _HERE = Path(__file__).parents[1]
 _STEPS = 41
 _SAVE_EVERY = 3
 _CANNOT_MOUNT = 77
+_WRONG = "not as it should be"
 
 Row = dict[str, str]
+"""A row of the table, by column; ``wrong`` counts what should be 0."""
 
 
 def main() -> None:
@@ -61,14 +66,17 @@ def main() -> None:
             print(rows[-1], flush=True)
     if options.part is None:
         options.out.write_text(_page(rows), encoding="utf-8")
+    sys.exit(any(row["wrong"] != "0" for row in rows))
 
 
 def cuts(folder: Path, options: argparse.Namespace) -> Row:
     """Stopped after a step and resumed, for every step, with and without accumulation."""
     model, equal, tried = save_bert(folder / "model"), 0, 0
-    for accumulation in (1, 3):
-        setting = Setting(_STEPS, accumulation)
-        reference = _in_child(lambda _, way=setting: whole(model, folder / f"whole-{way.accumulation}", way))
+    for way, accumulation in itertools.product(WAYS, (1, 3)):
+        setting = replace(WAYS[way], steps=_STEPS, accumulation=accumulation)
+        reference = _in_child(
+            lambda _, at=setting, name=way: whole(model, folder / f"{name}-{at.accumulation}", at)
+        )
         for step in range(1, _STEPS, options.every):
             cut = _in_child(
                 lambda _, at=step, way=setting: cut_and_resumed(model, folder / f"cut-{at}", way, at)
@@ -77,12 +85,14 @@ def cuts(folder: Path, options: argparse.Namespace) -> Row:
             tried += 1
             equal += cut == reference
             _complain(
-                cut == reference, f"accumulation {accumulation}, step {step}: {_differing(cut, reference)}"
+                cut == reference,
+                f"graphs {way}, accumulation {accumulation}, step {step}: {_differing(cut, reference)}",
             )
     return {
-        "what": f"cut after a step, of {_STEPS}; accumulation 1 and 3",
+        "what": f"cut after a step, of {_STEPS}; graphs {' or '.join(WAYS)}; accumulation 1 or 3",
         "trials": str(tried),
         "result": f"{equal} resumed to the same hash of everything",
+        "wrong": str(tried - equal),
     }
 
 
@@ -110,6 +120,7 @@ def reruns(folder: Path, options: argparse.Namespace) -> Row:
         "what": "run again with a random PYTHONHASHSEED, and 0 or 2 workers of the data loader",
         "trials": str(options.reruns),
         "result": f"{len(hashes)} hash of everything",
+        "wrong": str(len(hashes) - 1),
     }
 
 
@@ -141,6 +152,7 @@ def kills(folder: Path, options: argparse.Namespace) -> Row:
         "what": f"kill −9 at a random moment; a checkpoint every {_SAVE_EVERY} steps",
         "trials": f"{killed}, {saving} of them while a checkpoint was written or removed",
         "result": f"{stuck} did not resume; at most {most_lost} steps lost; {other} ended with other weights",
+        "wrong": str(stuck + other + (most_lost > _SAVE_EVERY)),
     }
 
 
@@ -159,10 +171,11 @@ def disks(folder: Path, options: argparse.Namespace) -> Row:
         ["unshare", "--mount", *words], cwd=_HERE, capture_output=True, text=True, check=False
     )
     if done.returncode == _CANNOT_MOUNT:
-        return {"what": "full disk", "trials": "0", "result": "not tried: no right to mount"}
-    if done.returncode:
+        return {"what": "full disk", "trials": "0", "result": "not tried: no right to mount", "wrong": "0"}
+    if not done.stdout:
         raise RuntimeError(done.stderr)
     row: Row = json.loads(done.stdout.splitlines()[0])
+    sys.stderr.write("".join(line for line in done.stderr.splitlines(True) if line.startswith(_WRONG)))
     return row
 
 
@@ -198,6 +211,7 @@ def _disks(folder: Path, options: argparse.Namespace) -> Row:
         "trials": f"{options.disks}, {full} of them too small",
         "result": f"{damaged} left anything but whole checkpoints; with space freed {stuck} did not resume, "
         f"{other} ended with other weights",
+        "wrong": str(damaged + stuck + other),
     }
     print(json.dumps(row))
     return row
@@ -251,6 +265,7 @@ def terminations(folder: Path, options: argparse.Namespace) -> Row:
         "trials": f"{told}, {in_training} of them while the student was trained",
         "result": f"{right} exited with 143 and one line that says how to go on; {late} without a "
         f"checkpoint of the step in hand; {stuck} did not resume; {other} ended with other weights",
+        "wrong": str(told - right + late + stuck + other),
     }
 
 
@@ -288,7 +303,7 @@ def _in_child(action: Callable[[Note], dict[str, str]]) -> dict[str, str]:
 
 def _noting_steps(note: Note) -> None:
     """Have every step of a training noted."""
-    train_student = training.train_student
+    train_student = pipeline.train_student
 
     def noting(*arguments: object, on_step: Note, **options: object) -> object:
         def both(step: int) -> None:
@@ -297,7 +312,7 @@ def _noting_steps(note: Note) -> None:
 
         return train_student(*arguments, on_step=both, **options)  # type: ignore[arg-type]
 
-    sys.modules["gistembed.pipeline"].train_student = noting  # type: ignore[attr-defined]
+    pipeline.train_student = noting  # type: ignore[assignment]
 
 
 def _differing(some: dict[str, str], others: dict[str, str]) -> str:
@@ -306,7 +321,7 @@ def _differing(some: dict[str, str], others: dict[str, str]) -> str:
 
 def _complain(is_right: bool, what: str) -> None:
     if not is_right:
-        print(f"not as it should be: {what}", file=sys.stderr, flush=True)
+        print(f"{_WRONG}: {what}", file=sys.stderr, flush=True)
 
 
 def _page(rows: list[Row]) -> str:

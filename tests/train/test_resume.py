@@ -1,19 +1,11 @@
 """A run that is cut anywhere and resumed is the run that was never cut, to the bit."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from tests.train.trials import Setting, cut_and_resumed, fingerprints, stop_at, train, whole
 
 from gistembed.batches import PlanSampler
 from gistembed.train.checkpoints import checkpoint_path
-
-# More of these come with ways to train whose backward passes differ.
-WAYS = {"kept": {}}
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +22,13 @@ def reference(bert_folder, tmp_path_factory):
     return call
 
 
-def setting_of(way, accumulation):
-    return Setting(accumulation=accumulation, trainer=WAYS[way])
-
-
 @pytest.mark.parametrize(("accumulation", "step"), [(1, 1), (1, 11), (1, 14), (3, 4), (3, 7), (3, 8)])
 def test_a_cut_run_is_the_whole_run(bert_folder, tmp_path, reference, accumulation, step):
     """11 batches an epoch: cuts at the first step, at an epoch's end and within, and by a shorter step.
 
     Logged every third step: a cut between two points must lose none of what is logged at the second.
     """
-    setting = setting_of("kept", accumulation)
-    assert cut_and_resumed(bert_folder, tmp_path, setting, step) == reference(setting)
-
-
-@pytest.mark.torture
-@pytest.mark.parametrize("accumulation", [1, 3])
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("step", range(1, 41))
-def test_a_run_cut_at_any_step(bert_folder, tmp_path, reference, way, accumulation, step):
-    setting = setting_of(way, accumulation)
+    setting = Setting(accumulation=accumulation)
     assert cut_and_resumed(bert_folder, tmp_path, setting, step) == reference(setting)
 
 
@@ -120,36 +99,6 @@ def test_tied_and_frozen_weights(bert_folder, tmp_path, monkeypatch):
         assert torch.equal(theirs[name] + (0 if parameter.requires_grad else 1), parameter), name
     layers = second[0].auto_model.encoder.layer
     assert layers[1].output.dense.weight is layers[0].output.dense.weight
-
-
-_RERUN = """
-import sys
-from pathlib import Path
-from tests.train.trials import Setting, whole
-model, folder, workers = sys.argv[1:]
-parts = whole(Path(model), Path(folder), Setting(workers=int(workers)))
-parts.pop("random numbers, python")
-print(sorted(parts.items()))
-"""
-
-
-@pytest.mark.torture
-def test_reruns_in_other_processes_are_one_run(bert_folder, tmp_path, reference):
-    """10 runs: the hash seed of Python and the workers of the loader have no say."""
-    expected = str(sorted(reference(Setting()).items()))
-    for number in range(10):
-        words = [str(bert_folder), str(tmp_path / str(number)), str(2 * (number % 2))]
-        environment = os.environ | {"PYTHONHASHSEED": str(1000 + 7 * number)}
-        done = subprocess.run(
-            [sys.executable, "-c", _RERUN, *words],
-            env=environment,
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == expected
 
 
 def test_workers_of_the_loader_have_no_say(bert_folder, tmp_path, reference):

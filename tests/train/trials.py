@@ -77,6 +77,10 @@ class Setting:
         )
 
 
+WAYS = {"kept": Setting()}
+"""What the backward pass works on: all graphs kept, and whatever other way there is."""
+
+
 def train(
     model: Path,
     folder: Path,
