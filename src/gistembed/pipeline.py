@@ -13,7 +13,7 @@ from gistembed.audit import audit_masks, audited_batches
 from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
 from gistembed.describe import model_record
-from gistembed.errors import UserError
+from gistembed.errors import Terminated, UserError
 from gistembed.evaluate import ModelScores, evaluation_record, rank, score, verdict_line
 from gistembed.files import write_whole
 from gistembed.folder import RunFolder
@@ -28,10 +28,11 @@ from gistembed.prepare import (
     plan_lines,
     prepare_run,
 )
-from gistembed.record import GuideRecord, ModelRecord, RunRecord, TrainingRecord
+from gistembed.record import BestRecord, GuideRecord, ModelRecord, RunRecord, TrainingRecord
 from gistembed.report import render_card, render_report
+from gistembed.saved import read_back
 from gistembed.terms import DataSet, TrainedModel
-from gistembed.train import train_student
+from gistembed.train import KeepBest, steps_between, train_student
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -80,6 +81,7 @@ def fit(
         UserError: If data, models or settings are not as they should be; nothing is written then. Also if
             training stops because of them; what is done so far is kept then.
         KeyboardInterrupt: If the user interrupts; what is done so far is kept, and ``resume`` goes on.
+        Terminated: The same for SIGTERM while the student is trained.
     """
     given = {"data": data, "student": student, "guide": guide, "out": Path(out)}
     settings |= {name: value for name, value in given.items() if value is not None}
@@ -94,7 +96,7 @@ def run_fit(config: RunConfig, console: Console, *, resume: bool = False) -> Fit
     journal = Journal(folder, record)
     try:
         return _go(run, folder, journal, console)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         journal.add(status="interrupted")
         raise
     except (UserError, OSError):
@@ -133,10 +135,10 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
         place = "model" if name == names[-1] else name
         if any(training.model == name for training in journal.record.trainings):
             console.say(f"{name}: trained already")
+            saved = load_model(folder.model(place), option="--out")
         else:
-            _train(run, name, place, guides, folder, journal, console)
+            saved = _train(run, name, place, guides, folder, journal, console)
         # What is scored is what was saved, read back as its users will.
-        saved = load_model(folder.model(place), option="--out")
         scores[name] = _score(run, saved, name, journal, console)
     evaluations = [
         evaluation_record(data, task, {name: tasks[data] for name, tasks in scores.items()})
@@ -223,13 +225,14 @@ def _train(
     folder: RunFolder,
     journal: Journal,
     console: Console,
-) -> None:
-    """Train a fresh copy of the student and save it."""
+) -> EmbeddingModel:
+    """Train a fresh copy of the student, save it, and read it back."""
     stage = f"train {name}"
     student = load_student(run.config)
     plan = run.plan
     if name == "unguided" and run.config.guides_itself:
         plan = replace(plan, policy=replace(plan.policy, scorer="guide"))
+    best = _keep_best(run, student)
     with journal.timed(stage), console.stage(stage, plan.steps) as progress:
         done = 0
 
@@ -247,17 +250,21 @@ def _train(
             checkpoints=folder.checkpoints / name,
             logs=folder.logs(name),
             resume=folder.unfinished is not None,
+            best=best,
             on_step=on_step,
             on_interrupt=lambda: console.say("stopping after this step; once more stops at once"),
+            warn=console.warn,
         )
+    stopped = Terminated() if outcome.terminated else KeyboardInterrupt()
     if not outcome.finished:
-        raise KeyboardInterrupt
+        raise stopped
     folder.save_model(student, place)
     if outcome.replayed:
         console.say(
             f"{name}: {outcome.replayed:,} of the {outcome.micro_batches:,} micro-batches of a batch were "
             "computed twice, to fit into memory"
         )
+    saved = read_back(student, folder.model(place), run.train)
     training = TrainingRecord(
         model=name,
         loss="guided" if name == "guided" else "infonce",
@@ -269,10 +276,36 @@ def _train(
         history=outcome.history,
         micro_batches=outcome.micro_batches,
         replayed=outcome.replayed,
+        best=_best_record(best) if best is not None else None,
     )
     journal.add(trainings=[*journal.record.trainings, training])
     if outcome.interrupted:
-        raise KeyboardInterrupt
+        raise stopped
+    return saved
+
+
+def _keep_best(run: PreparedRun, student: EmbeddingModel) -> KeepBest | None:
+    """What watches for the best model, if the run keeps the best."""
+    dev, metric = run.dev, run.config.keep_best
+    if dev is None or metric is None:
+        return None
+    return KeepBest(
+        metric,
+        lambda _: float(score(dev, rank(student, dev))[metric].mean()),
+        every=steps_between(run.config.eval_every, run.plan.steps),
+        patience=run.config.patience,
+    )
+
+
+def _best_record(best: KeepBest) -> BestRecord:
+    assert best.step is not None, "the last step is scored"
+    return BestRecord(
+        metric=best.metric,
+        step=best.step,
+        score=dict(best.curve)[best.step],
+        curve=best.curve,
+        stopped_early=best.stopped,
+    )
 
 
 def _score(

@@ -145,6 +145,16 @@ class BatchLoss(nn.Module):
         self._sums, self._batches = {}, 0
         return {name: mean.item() for name, mean in means.items()}
 
+    def pending_metrics(self) -> dict[str, Any]:
+        """What gathered since `pop_metrics`, for a checkpoint."""
+        return {"sums": dict(self._sums), "batches": self._batches}
+
+    def resume_metrics(self, pending: Mapping[str, Any]) -> None:
+        """Go on gathering where `pending_metrics` was taken."""
+        device = next(self.parameters()).device
+        self._sums = {name: total.to(device) for name, total in pending["sums"].items()}
+        self._batches = pending["batches"]
+
     def _guide_vectors(self, ids: Tensor, role: Role) -> list[Tensor] | None:
         if not self._guides:
             return None
