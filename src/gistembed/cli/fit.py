@@ -123,6 +123,7 @@ def fit(
     from gistembed.cli.tables import score_table
     from gistembed.console import Console
     from gistembed.pipeline import plan_fit, run_fit
+    from gistembed.ranks import is_first
     from gistembed.train.signals import ends_when_terminated
 
     console = Console(quiet=quiet or as_json)
@@ -132,6 +133,8 @@ def fit(
         return
     with ends_when_terminated():
         result = run_fit(checked, console, resume=resume)
+    if not is_first():
+        return
     if as_json:
         summary = {
             "verdict": result.verdict,

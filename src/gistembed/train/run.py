@@ -1,5 +1,6 @@
 """One training run: from a student, pairs and the guide's vectors to a trained student and its history."""
 
+import copy
 import difflib
 import os
 import time
@@ -22,7 +23,7 @@ from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
-from gistembed.ranks import rank, ranks
+from gistembed.ranks import any_of_all, rank, ranks
 from gistembed.record import StepRecord
 from gistembed.terms import HardnessMode, Kernel
 from gistembed.train.best import KeepBest
@@ -31,7 +32,7 @@ from gistembed.train.encoder import MicroBatchEncoder
 from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
 from gistembed.train.signals import StopRequest, stops_after_step
-from gistembed.train.snapshot import load_weights
+from gistembed.train.snapshot import load_weights, whole_weights
 from gistembed.train.trainer import PlanTrainer
 
 _LOGGED_POINTS = 60
@@ -163,10 +164,20 @@ def train_student(
             runs out.
         OSError: If a checkpoint can't be written.
     """
-    device = student.model.device
-    encoder = MicroBatchEncoder(default_graph_bytes(device) if plan.graph_bytes is None else plan.graph_bytes)
+    arguments = training_arguments(plan, checkpoints)
+    sharded = bool(arguments.fsdp)
+    if sharded:
+        if best is not None:
+            raise UserError(
+                "[trainer] fsdp: keep_best takes the best model from its checkpoint, and sharded training "
+                "writes none; leave one of the two out"
+            )
+        warn("[trainer] fsdp: no checkpoints are written; a run that is stopped starts again")
+    # Sharding takes a model apart for good: a copy is trained, and the student gets its weights in the end.
+    model = copy.deepcopy(student.model) if sharded else student.model
+    encoder = MicroBatchEncoder(_graph_bytes(plan, student, sharded=sharded))
     loss = BatchLoss(
-        student.model,
+        model,
         guides,
         plan.policy,
         plan.temperature,
@@ -178,7 +189,6 @@ def train_student(
         rank=rank(),
         ranks=ranks(),
     )
-    arguments = training_arguments(plan, checkpoints)
     checkpoint = newest_checkpoint(checkpoints, warn) if resume else None
     started = time.perf_counter()
     with _tensorboard_in(logs), stops_after_step(on_interrupt) as stop:
@@ -188,7 +198,7 @@ def train_student(
             loss=loss,
             ranks=ranks(),
             best=best,
-            model=student.model,
+            model=model,
             args=arguments,
             train_dataset=RowNumbers.up_to(len(pairs)),
             data_collator=PairCollator(
@@ -198,6 +208,7 @@ def train_student(
                 micro_batch_tokens=plan.micro_batch_tokens,
                 rank=rank(),
                 ranks=ranks(),
+                equal_passes=sharded,
             ),
             callbacks=[best, steps] if best else [steps],
         )
@@ -209,6 +220,8 @@ def train_student(
         ):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.check_weights()
+    if sharded:
+        student.model.load_state_dict(whole_weights(trainer.model))
     if trainer.is_over and best is not None and best.step not in (None, trainer.state.global_step):
         load_weights(student.model, whole_checkpoint(checkpoints, best.step))
     pairs_here = steps.steps_here * arguments.gradient_accumulation_steps * plan.batches.batch_size
@@ -222,6 +235,13 @@ def train_student(
         micro_batches=encoder.kept + encoder.replayed,
         replayed=encoder.replayed,
     )
+
+
+def _graph_bytes(plan: TrainingPlan, student: EmbeddingModel, *, sharded: bool) -> int:
+    if sharded:
+        # Processes that hold parts of the weights for each other must keep and replay alike.
+        return 0
+    return default_graph_bytes(student.model.device) if plan.graph_bytes is None else plan.graph_bytes
 
 
 @contextmanager
@@ -306,10 +326,13 @@ class _StepCallback(TrainerCallback):
         """After every optimizer step."""
         self.steps_here += 1
         self._on_step(state.global_step)
-        if self._due(state.global_step) or self._stop:
+        # One process may be told to stop, or find that it is time, a step before another.
+        stop = any_of_all(bool(self._stop))
+        if any_of_all(self._due(state.global_step)) or stop:
             control.should_save = True
-        if self._stop:
+        if stop:
             control.should_training_stop = True
+            self._stop.heard()
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object

@@ -30,6 +30,10 @@ class StopRequest:
         """Whether the run should stop."""
         return self.signal is not None
 
+    def heard(self) -> None:
+        """Another process was asked: this one stops as it does for SIGTERM, if it wasn't asked itself."""
+        self.signal = self.signal or signal.SIGTERM
+
     @property
     def terminated(self) -> bool:
         """Whether it was SIGTERM that asked."""

@@ -39,6 +39,14 @@ def load_weights(model: nn.Module, folder: Path) -> None:
             tensor.copy_(saved[name])
 
 
+def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The state of a model whose weights lie in parts in several processes, which all have to ask."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    state: dict[str, Any] = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
+    return state
+
+
 def save_state(state: Mapping[str, Any], folder: Path) -> None:
     """Write a tree of dicts, lists, tuples, tensors and plain values.
 

@@ -180,7 +180,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         Raises:
             UserError: If a weight is not finite; nothing is saved then.
         """
-        if self.is_over:
+        if self.is_over or self.is_fsdp_enabled:
             return
         self.check_weights()
         self.store_flos()
