@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from gistembed.guide import (
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
+from gistembed.prepare_dev import choose_dev, metric_of
 from gistembed.prepare_pairs import ReadSettings, read_data, split_pairs, task_mix
 from gistembed.record import Finding, SplitRecord
 from gistembed.terms import DataSet
@@ -71,6 +73,7 @@ class PreparedRun:
         split: How the held-out pairs were chosen.
         train: The pairs to train on.
         tasks: What the models are scored on, by name: ``held-out``, then ``retention``.
+        dev: What the best model is chosen by; None to keep that of the last step.
         student: The model before training.
         tokens: What the student reads for each training text.
         guides: The guides; none for a run without, or for a student that is its own.
@@ -85,6 +88,7 @@ class PreparedRun:
     split: SplitRecord
     train: Pairs
     tasks: Mapping[DataSet, RetrievalTask]
+    dev: RetrievalTask | None
     student: EmbeddingModel
     tokens: TokenCache
     guides: tuple[GuideWork | PreparedVectors, ...]
@@ -104,6 +108,8 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     Raises:
         UserError: If anything about the run is not as it should be.
     """
+    if config.keep_best is not None:
+        config = config.model_copy(update={"keep_best": metric_of(config.keep_best)})
     warnings = config.ignored()
     for warning in warnings:
         console.warn(warning)
@@ -115,6 +121,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         )
         console.warn(warnings[-1])
     pairs, train, held_out, eval_pairs, split = split_pairs(config, pairs)
+    train, dev, split = choose_dev(config, train, split)
     retention = read_pairs(retention_path() if config.retention is None else config.retention)
     held_out_task = RetrievalTask.from_pairs(held_out, held_out.source)
     if len(held_out_task.queries) < FEWEST_QUERIES:
@@ -153,6 +160,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
                 retention, RETENTION_NAME if config.retention is None else retention.source
             ),
         },
+        dev=dev,
         student=student,
         tokens=tokens,
         guides=guides,
@@ -181,6 +189,8 @@ def plan_lines(run: PreparedRun) -> str:
         f"{split.dropped_pairs:,} left out because they share a text with those",
         f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
     ]
+    if run.dev is not None:
+        lines.append(f"the best model by {run.config.keep_best} on {split.dev_pairs:,} further pairs is kept")
     if len(tasks) > 1:
         sizes = ", ".join(f"{name or 'none'} ({size:,})" for name, size in tasks.items())
         lines.append(f"tasks: {sizes}; mixing {run.config.mixing}, batches {run.config.batches}")
@@ -332,7 +342,15 @@ def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
         kernel=config.kernel,
         trainer=config.trainer,
         task_policies=_task_policies(config, train),
+        micro_batch_tokens=config.micro_batch_tokens,
+        graph_bytes=None if config.graph_memory_gb is None else int(config.graph_memory_gb * 1e9),
+        save_every=_save_every(config),
     )
+
+
+def _save_every(config: RunConfig) -> int | timedelta:
+    every = config.save_every
+    return every if isinstance(every, int) else timedelta(seconds=float(every.removesuffix("s")))
 
 
 def _task_policies(config: RunConfig, train: Pairs) -> dict[int, MaskPolicy]:

@@ -106,7 +106,8 @@ class SplitRecord(Record):
             tie both sides together were dropped) or ``given`` (the user's own evaluation data).
         train_pairs: Pairs trained on.
         held_out_pairs: Pairs kept for evaluation.
-        dropped_pairs: Pairs in neither, because they share a text with the held-out side.
+        dev_pairs: Training pairs that were kept to choose the best model by.
+        dropped_pairs: Pairs in none, because they share a text with a side that was held out.
         components: Groups of pairs that are tied together by shared texts.
         largest_component: Pairs in the largest such group.
     """
@@ -114,6 +115,7 @@ class SplitRecord(Record):
     method: Literal["components", "cut", "given"]
     train_pairs: int
     held_out_pairs: int
+    dev_pairs: int = 0
     dropped_pairs: int
     components: int
     largest_component: int
@@ -222,6 +224,24 @@ class StepRecord(Record):
     metrics: dict[str, float]
 
 
+class BestRecord(Record):
+    """Which step's model was kept.
+
+    Attributes:
+        metric: What it was chosen by.
+        step: The step of the best score.
+        score: That score.
+        curve: All scores with their steps; that of step 0 is the model before training.
+        stopped_early: Whether training ended because no better score came.
+    """
+
+    metric: str
+    step: int
+    score: float
+    curve: list[tuple[int, float]]
+    stopped_early: bool
+
+
 class TrainingRecord(Record):
     """One training run.
 
@@ -234,6 +254,9 @@ class TrainingRecord(Record):
         seconds: Time spent in training.
         pairs_per_second: Training speed.
         history: Logged points in order.
+        micro_batches: Parts in which the last batch went through the student.
+        replayed: Those of them that were computed twice, to take less memory.
+        best: Which step's model was kept; None for that of the last.
     """
 
     model: TrainedModel
@@ -244,6 +267,9 @@ class TrainingRecord(Record):
     seconds: float
     pairs_per_second: float
     history: list[StepRecord]
+    micro_batches: int = 1
+    replayed: int = 0
+    best: BestRecord | None = None
 
 
 class Interval(Record):

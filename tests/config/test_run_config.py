@@ -427,3 +427,28 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(UserError) as caught:
             read_toml(path)
         assert str(caught.value) == f"{path}: can't be read: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"patience": 3}, "patience has no effect without keep_best; choose a metric, or leave patience out"),
+        ({"dev": 0.2}, "dev has no effect without keep_best; choose a metric, or leave dev out"),
+        (
+            {"keep_best": "nDCG@10", "eval_every": 1.5},
+            "eval_every 1.5: expected a number of steps, or a share below 1",
+        ),
+        (
+            {"save_every": "soon"},
+            "`save_every` = 'soon': expected a number of steps, or seconds such as \"300s\"",
+        ),
+        ({"save_every": 0}, "`save_every` = 0: expected at least 1 step"),
+        ({"save_every": True}, '`save_every` = True: expected a number of steps, or seconds such as "300s"'),
+    ],
+)
+def test_when_to_save_and_what_to_keep(settings, message):
+    assert refusal(**settings) == f"run.toml: {message}"
+
+
+def test_when_to_save_is_steps_or_seconds():
+    assert [RunConfig(**LEAST, save_every=every).save_every for every in (5, "2.5s")] == [5, "2.5s"]

@@ -102,6 +102,23 @@ def test_a_negative_that_is_blank_has_no_vector(tmp_path):
     assert by_text(pairs, vectors, "document") == {"b": [0, 1], "c": [1, 1], "d": [2, 1]}
 
 
+@pytest.mark.parametrize("blank", [None, ""], ids=["null", "empty"])
+def test_a_negative_that_is_only_a_title_has_a_vector(tmp_path, blank):
+    path = tmp_path / "pairs.jsonl"
+    row = ROWS[0] | {"neg": ["c", blank], "nv": [[1, 1], [2, 1]], "neg_title": ["C", "D"]}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    pairs, vectors = vectors_of(path, f"{NAME},negative=nv")
+    assert by_text(pairs, vectors, "document") == {"b": [0.5, 0.5], "C c": [1, 1], "D": [2, 1]}
+    row |= {"neg": ["c", blank, blank], "nv": [[1, 1], [2, 1], None], "neg_title": ["C", "D", None]}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        vectors_of(path, f"{NAME},negative=nv")
+    assert str(caught.value) == (
+        f"{path}:1: of its blank negatives, some are only a title and some are nothing. "
+        "Drop the latter, with their vectors."
+    )
+
+
 def test_rows_of_the_middle_need_no_usable_vector():
     """Their texts are none of the pairs'."""
     rows = [ROWS[0] | {"score": 5}, ROWS[1] | {"score": 3, "av": None}]

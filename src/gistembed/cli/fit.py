@@ -58,6 +58,18 @@ def fit(
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="Temperature of the loss (0.01).")] = None,
     margin: Annotated[float | None, typer.Option(help="Margin below the threshold (0).")] = None,
+    keep_best: Annotated[
+        str | None, typer.Option(help="Keep the best model by a metric (nDCG@10, …), not the last.")
+    ] = None,
+    dev: Annotated[
+        float | None, typer.Option(help="Share of the training pairs to choose it by (0.1).")
+    ] = None,
+    eval_every: Annotated[
+        float | None, typer.Option(help="Steps between two scores, or their share (0.1).")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many scores without a new best (never).")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
     store: Annotated[str | None, typer.Option(help="Folder of the guide's vectors (user cache).")] = None,
     config: Annotated[
@@ -95,6 +107,10 @@ def fit(
         "learning_rate": learning_rate,
         "temperature": temperature,
         "margin": margin,
+        "keep_best": keep_best,
+        "dev": dev,
+        "eval_every": eval_every,
+        "patience": patience,
         "seed": seed,
         "store": store,
     }
@@ -107,13 +123,18 @@ def fit(
     from gistembed.cli.tables import score_table
     from gistembed.console import Console
     from gistembed.pipeline import plan_fit, run_fit
+    from gistembed.ranks import is_first
+    from gistembed.train.signals import ends_when_terminated
 
     console = Console(quiet=quiet or as_json)
     if dry_run:
         lines = plan_fit(checked, console, resume=resume)
         typer.echo(json.dumps({"plan": lines.splitlines()}) if as_json else lines)
         return
-    result = run_fit(checked, console, resume=resume)
+    with ends_when_terminated():
+        result = run_fit(checked, console, resume=resume)
+    if not is_first():
+        return
     if as_json:
         summary = {
             "verdict": result.verdict,

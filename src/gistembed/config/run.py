@@ -1,6 +1,7 @@
 """Every setting of a run, with its default and its meaning."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -38,6 +39,18 @@ ModelNames = Annotated[tuple[ModelName, ...], BeforeValidator(_one_as_several), 
 ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_one_as_several)]
 """The columns of a role; a single name stands for itself."""
 
+
+def _time_or_steps(value: object) -> object:
+    if isinstance(value, bool) or not (isinstance(value, int) or re.fullmatch(r"\d+(\.\d+)?s", str(value))):
+        raise ValueError('expected a number of steps, or seconds such as "300s"')
+    if isinstance(value, int) and value < 1:
+        raise ValueError("expected at least 1 step")
+    return value
+
+
+SaveEvery = Annotated[int | str, BeforeValidator(_time_or_steps)]
+"""A number of steps, or seconds with an s behind them."""
+
 # Settings of the mask that may stand by themselves or in the table of all of them.
 _ALSO_IN_MASK = ("margin", "margin_strategy", "contrast_anchors", "contrast_positives")
 
@@ -53,6 +66,8 @@ OF_GUIDES = (
     "store",
 )
 """Settings of guides that are asked, and of where their answers are kept."""
+
+_OF_KEEP_BEST = ("dev", "eval_every", "patience")
 
 # Settings in that table that only say what the guide's opinion does.
 _GUIDE_ONLY = (
@@ -129,6 +144,10 @@ class RunConfig(BaseModel):
         tasks: Settings of single tasks, by name.
         batch_size: Pairs that see each other, and so the number of in-batch negatives; 128, and down to 16
             for little data.
+        micro_batch_tokens: Tokens, padding included, that go through the student at once; chosen by its
+            device. It changes speed and memory, and the result only by rounding.
+        graph_memory_gb: Most memory, in GB, for what the backward pass needs of a batch; what doesn't fit
+            is computed again there, with the same result. Half of what is free by default.
         learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
         warmup: Share of the steps in which the learning rate rises.
         temperature: τ of the loss.
@@ -144,6 +163,12 @@ class RunConfig(BaseModel):
         hardness_strength: How much extra weight; given with ``hardness_mode``, or not at all.
         kernel: What makes the scores of large batches on a GPU; see `gistembed.guided_contrastive_loss`.
         holdout: Share of the pairs to hold out, at most 1,000 pairs.
+        keep_best: A metric such as ``nDCG@10``: the model that is kept is the one that scored best by it, on
+            training pairs that are held out for this alone. None to keep that of the last step.
+        dev: Share of the training pairs to hold out for that, at most 1,000 pairs.
+        eval_every: Steps between two such scores, or their share of all steps.
+        patience: After so many scores without a new best, training stops; never by default.
+        save_every: When a checkpoint is written: after so many steps, or so many seconds (``"300s"``).
         seed: Seed of the split, the batches, dropout and resampling.
         store: Folder of the guide's vectors; the user's cache folder by default.
         student_prompts: What the student reads before a text, by role, in place of its own prompts.
@@ -182,6 +207,8 @@ class RunConfig(BaseModel):
     mixing_temperature: float = Field(default=2.0, ge=1)
     tasks: dict[str, TaskSettings] = {}
     batch_size: int | None = Field(default=None, ge=2)
+    micro_batch_tokens: int | None = Field(default=None, ge=1)
+    graph_memory_gb: float | None = Field(default=None, ge=0)
     learning_rate: float | None = Field(default=None, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     temperature: float = Field(default=0.01, gt=0)
@@ -195,6 +222,11 @@ class RunConfig(BaseModel):
     hardness_strength: float = Field(default=0.0, ge=0)
     kernel: Kernel = "auto"
     holdout: float = Field(default=0.1, gt=0, lt=1)
+    keep_best: str | None = None
+    dev: float = Field(default=0.1, gt=0, lt=1)
+    eval_every: float = Field(default=0.1, gt=0)
+    patience: int | None = Field(default=None, ge=1)
+    save_every: SaveEvery = "300s"
     seed: int = Field(default=42, ge=0, lt=2**32)
     store: Path | None = None
     student_prompts: dict[Role, str] = {}
@@ -255,6 +287,19 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"hardness_strength {self.hardness_strength:g} has no effect without hardness_mode; "
                 f"choose one of {', '.join(get_args(HardnessMode))}, or leave hardness_strength out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keep_best_whole(self) -> "RunConfig":
+        for name in _OF_KEEP_BEST:
+            if self.keep_best is None and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} has no effect without keep_best; choose a metric, or leave {name} out"
+                )
+        if self.eval_every > 1 and self.eval_every % 1:
+            raise ValueError(
+                f"eval_every {self.eval_every:g}: expected a number of steps, or a share below 1"
             )
         return self
 

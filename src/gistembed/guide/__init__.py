@@ -11,7 +11,7 @@ from gistembed.guide.encoding.vectors import (
     plan_encoding,
     text_ids_by_role,
 )
-from gistembed.guide.encoding.work import GuideWork, do_work, prepare_work
+from gistembed.guide.encoding.work import GuideWork, do_work, prepare_work, stored_vectors
 from gistembed.guide.given.columns import column_identity, column_vectors, is_columns
 from gistembed.guide.given.join import given_identity, given_vectors, is_given
 from gistembed.guide.scorers.endpoint import EndpointGuide, Estimate
@@ -58,6 +58,7 @@ __all__ = [
     "open_guide",
     "plan_encoding",
     "prepare_work",
+    "stored_vectors",
     "stores_in",
     "text_ids_by_role",
     "verify",

@@ -22,7 +22,7 @@ from gistembed.pairs import (
     read_pairs,
     resolve_columns,
 )
-from gistembed.pairs.rows.cells import CellError, is_blank, name_of, positive_passages
+from gistembed.pairs.rows.cells import CellError, is_blank, name_of, positive_passages, untitled
 from gistembed.pairs.rows.columns import plain_name, require_column
 from gistembed.pairs.sources.table import Table
 from gistembed.pairs.wording import listed, quoted
@@ -152,9 +152,9 @@ def _numbering(pairs: Pairs) -> Callable[[Passage], int]:
 
     def number(passage: Passage) -> int:
         if passage.title is not None:
-            untitled = texts.number_of(passage.text[len(passage.title) + 1 :])
-            if 0 <= untitled < len(is_theirs) and is_theirs[untitled]:
-                return untitled
+            bare = texts.number_of(untitled(passage))
+            if 0 <= bare < len(is_theirs) and is_theirs[bare]:
+                return bare
         return texts.add(passage.text)
 
     return number

@@ -153,7 +153,8 @@ def run_mining(job: MiningJob, console: Console) -> MiningTally:
         )
     tally = MiningTally()
     rows = read_rows(job.data, columns=job.columns, grades=job.grades)
-    write_rows(mined_rows(rows, pairs, mined, job.settings, tally, corpus=further), job.out)
+    written = mined_rows(rows, pairs, mined, job.settings, tally, corpus=further)
+    write_rows(written, job.out, on_renamed=tally.renamed.__setitem__)
     return tally
 
 

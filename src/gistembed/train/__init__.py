@@ -1,5 +1,13 @@
 """Training on sentence-transformers' Trainer, with our batches and our loss."""
 
+from gistembed.train.best import KeepBest, steps_between
 from gistembed.train.run import TrainingOutcome, TrainingPlan, train_student, training_arguments
 
-__all__ = ["TrainingOutcome", "TrainingPlan", "train_student", "training_arguments"]
+__all__ = [
+    "KeepBest",
+    "TrainingOutcome",
+    "TrainingPlan",
+    "steps_between",
+    "train_student",
+    "training_arguments",
+]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gistembed.cli.data.renamed import and_renamed
 from gistembed.cli.options import AsJson, ColumnNames, Data, MaxScore, MinScore, chosen, grades_of, roles_of
 
 
@@ -34,9 +35,11 @@ def convert(
     from gistembed.pairs import FORMATS, read_rows, write_rows
 
     chosen("--to", to, FORMATS)
+    renamed: dict[str, str] = {}
     rows = read_rows(data, columns=roles_of(columns), grades=grades_of(min_score, max_score))
-    count = write_rows((row for _, row in rows), out, format=to, lossy=lossy)
+    count = write_rows((row for _, row in rows), out, format=to, lossy=lossy, on_renamed=renamed.__setitem__)
     if as_json:
-        typer.echo(json.dumps({"file": str(out), "format": to, "rows": count}, ensure_ascii=False))
+        found = {"file": str(out), "format": to, "rows": count, "renamed": renamed}
+        typer.echo(json.dumps(found, ensure_ascii=False))
     elif not quiet:
-        typer.echo(f"{count:,} rows in {out}")
+        typer.echo(f"{count:,} rows in {out}{and_renamed(renamed)}")

@@ -132,31 +132,36 @@ class _Gathered:
         row = self.reader.row(cells)
         passages = (row.anchor, *row.positives, *row.negatives)
         beside = list(self._beside(cells, vectors))
-        for number, (passage, (vector, column)) in enumerate(zip(passages, beside, strict=True)):
+        if len(beside) > len(passages):
+            beside = [one for one in beside if not is_blank(one[0])]
+        if len(beside) != len(passages):
+            raise CellError(
+                "of its blank negatives, some are only a title and some are nothing. Drop the latter, with "
+                "their vectors."
+            )
+        for number, (passage, (_, vector, column)) in enumerate(zip(passages, beside, strict=True)):
             role: Role = "document" if number else "anchor"
             text_id = self._texts.number_of(numbered_text(passage, self._instructions))
             # A text of a row that is neither a positive nor a negative is none of the pairs'.
             if text_id >= 0 and self.rows[role][text_id] >= -1:
                 _keep(self.found, self.rows[role], text_id, vector, column)
 
-    def _beside(self, cells: Sequence[object], vectors: Sequence[object]) -> Iterator[tuple[object, str]]:
-        """The vector of each text of a row, and its column; a blank negative is no text."""
-        columns = self.reader.columns
-        needed = 1 + len(columns.positive)
-        for number, (text_column, column) in enumerate(zip(columns.texts, self._columns, strict=True)):
-            text, vector = cells[number], vectors[number]
+    def _beside(
+        self, cells: Sequence[object], vectors: Sequence[object]
+    ) -> Iterator[tuple[object, object, str]]:
+        """Each text of a row as it stands there, with its vector and the column of that."""
+        for text, vector, text_column, column in zip(
+            cells, vectors, self.reader.columns.texts, self._columns, strict=False
+        ):
             if self.reader.instructed or not isinstance(text, list):
-                texts, beside = [text], [vector]
+                yield text, vector, column
             elif isinstance(vector, list) and len(vector) == len(text):
-                texts, beside = text, vector
+                yield from zip(text, vector, [column] * len(text), strict=True)
             else:
                 raise CellError(
                     f"column {quoted(column)} doesn't hold as many vectors as column {quoted(text_column)} "
                     f"holds texts, {len(text)}. Write a list of lists of numbers."
                 )
-            for one, own in zip(texts, beside, strict=True):
-                if number < needed or not is_blank(one):
-                    yield own, column
 
 
 def _keep(
