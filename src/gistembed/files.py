@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -50,8 +51,36 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder beside the place; once all is written, flush to disk and rename.
+
+    No reader and no crash ever sees half a folder. What a crash leaves is a hidden folder beside the place.
+
+    Args:
+        path: Where the folder goes; nothing is there, or an empty folder.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        OSError: If the disk refuses; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        partial.mkdir()
+        yield partial
+        for inside in (*partial.rglob("*"), partial):
+            flush_folder(inside)
+        partial.replace(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    flush_folder(path.parent)
+
+
 def flush_folder(folder: Path) -> None:
-    """Make what was renamed or removed in a folder outlast a crash of the machine."""
+    """Make what was renamed or removed in a folder, or written to a file, outlast a crash of the machine."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
