@@ -22,7 +22,7 @@ def blend(
     alpha: Annotated[float | None, typer.Option(help="Share of TUNED, from 0 to 1 (0.5).")] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Development pairs to choose the share on, in any format that `fit` reads."),
+        typer.Option(help="Pairs to choose the share on, in any format that `fit` reads."),
     ] = None,
     retention: Annotated[
         str | None, typer.Option(help="Pairs that show what was forgotten, instead of the built-in ones.")
@@ -38,8 +38,8 @@ def blend(
 ) -> None:
     """Write the model with weights (1 - alpha) BASE + alpha TUNED.
 
-    With --data, alpha is chosen from 0, 0.1, … 1: the highest mean of the two relative changes on development and
-    retention pairs, among blends that keep enough of BASE's retention score.
+    With --data, alpha is chosen from 0, 0.1, … 1: the highest mean of the two relative changes on these pairs
+    and on the retention pairs, among blends that keep enough of BASE's retention score.
     """
     from gistembed.errors import UserError
 

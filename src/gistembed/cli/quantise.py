@@ -20,7 +20,10 @@ def quantise(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score the embeddings of MODEL on the pairs of DATA as float32, float16, int8 and binary; writes nothing."""
+    """Score the embeddings of MODEL on the pairs of DATA as float32, float16, int8 and binary.
+
+    Nothing is written.
+    """
     from gistembed.cli.weight_tables import quantisation_table
     from gistembed.console import Console
     from gistembed.evaluate import RetrievalTask

@@ -22,15 +22,15 @@ def blend_card(record: BlendRecord) -> str:
     if (choice := record.choice) is not None:
         lines += [
             "",
-            f"The share was chosen on {choice.dev.queries:,} queries of {escape_markdown(choice.dev.source)} and "
-            f"{choice.retention.queries:,} of {escape_markdown(choice.retention.source)}: {choice.rule}. "
+            f"The share was chosen on {choice.dev.queries:,} queries of {escape_markdown(choice.dev.source)} "
+            f"and {choice.retention.queries:,} of {escape_markdown(choice.retention.source)}: {choice.rule}. "
             "Scores on the pairs that a choice was made on are somewhat too good.",
             "",
             f"| share of the tuned model | {choice.metric}, development | {choice.metric}, retention |",
             "|---|---|---|",
             *(
-                f"| {'**' if trial.alpha == record.alpha else ''}{trial.alpha:g}"
-                f"{'**' if trial.alpha == record.alpha else ''} | {trial.dev:.3f} | {trial.retention:.3f} |"
+                f"| {trial.alpha:g}{' (chosen)' if trial.alpha == record.alpha else ''} "
+                f"| {trial.dev:.3f} | {trial.retention:.3f} |"
                 for trial in choice.trials
             ),
         ]
@@ -48,8 +48,8 @@ def export_card(record: ExportRecord, example: str) -> str:
         f"# {escape_markdown(record.model)} for {record.format}",
         "",
         f"Made by `gistembed export`; weights in {record.precision}"
-        f"{', its adapter merged' if record.merged else ''}. On {record.probes:,} texts its embeddings differ "
-        f"from the original's by at most {record.largest_difference:.1g} of their length.",
+        f"{', its adapter merged' if record.merged else ''}. On {record.probes:,} texts its embeddings "
+        f"differ from the original's by at most {record.largest_difference:.1g} of their length.",
         "",
         "```python",
         example,

@@ -45,7 +45,7 @@ def quantisation(
     Args:
         model: The model.
         task: What to search in what.
-        dimensions: How many of the first numbers to keep, one after another; by default all, a half and a quarter.
+        dimensions: How many of the first numbers to keep; all, a half and a quarter by default.
         on_progress: Called with the number of texts embedded since the call before.
 
     Raises:
@@ -89,8 +89,8 @@ def kept(
 ) -> Float32[np.ndarray, "texts size"]:
     """What is left of vectors, as unit vectors whose dot products rank as those of the kept form do.
 
-    Binary keeps the sign of each number: the more signs two texts share, the larger the product, so that it ranks
-    by Hamming distance. int8 scales each vector to its own largest number, as the guide's store does.
+    Binary keeps the sign of each number: the more signs two texts share, the larger the product, so that it
+    ranks by Hamming distance. int8 scales each vector to its own largest number, as the guide's store does.
 
     Args:
         vectors: Unit vectors.

@@ -1,4 +1,4 @@
-"""A model between two of one architecture: the straight line from the weights of one to those of the other."""
+"""A model between two of one architecture, on the straight line from weights to weights."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -83,8 +83,8 @@ def blended_weights(
 ) -> dict[str, Tensor]:
     """(1 - alpha) base + alpha tuned, in float32.
 
-    It is exactly ``base`` at 0 and ``tuned`` at 1, and a weight that is equal in both stays what it is. What is no
-    floating-point number is equal in both.
+    It is exactly ``base`` at 0 and ``tuned`` at 1, and a weight that is equal in both stays what it is. What
+    is no floating-point number is equal in both.
 
     Args:
         base: Weights by name.

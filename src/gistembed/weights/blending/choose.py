@@ -1,4 +1,4 @@
-"""How much of the tuned model: what each share of it does on development pairs and to what was known before."""
+"""How much of the tuned model: what each share of it gains, and what it forgets."""
 
 from collections.abc import Callable, Sequence
 

@@ -24,8 +24,8 @@ def refuse_unlike(base: EmbeddingModel, tuned: EmbeddingModel) -> None:
         tuned: The other, without adapter.
 
     Raises:
-        UserError: If their modules, configurations, tokenizers or weights differ in kind or shape; the message
-            says in what. Also if a weight is not finite.
+        UserError: If their modules, configurations, tokenizers or weights differ in kind or shape; the
+            message says in what. Also if a weight is not finite.
     """
     difference = (
         _modules(base, tuned)

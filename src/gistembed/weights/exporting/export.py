@@ -1,4 +1,4 @@
-"""A model written for another program, read back from there, and let stand only if it gives the same embeddings."""
+"""A model written for another program, and let stand only if that gives the same embeddings."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -38,9 +38,9 @@ def export_model(
 ) -> ExportRecord:
     """Export a model, and compare the embeddings of what was written with its own.
 
-    For ONNX and OpenVINO the folder holds one graph from tokens to embeddings, pooling and normalisation included,
-    with the tokenizer beside it; an adapter is merged. For PyTorch it holds what sentence-transformers saves: of a
-    model with an adapter the adapter alone, or with ``merge`` a plain model.
+    For ONNX and OpenVINO the folder holds one graph from tokens to embeddings, pooling and normalisation
+    included, with the tokenizer beside it; an adapter is merged. For PyTorch it holds what sentence-transformers
+    saves: of a model with an adapter the adapter alone, or with ``merge`` a plain model.
 
     Args:
         name: Folder or hub name of the model.
@@ -51,8 +51,8 @@ def export_model(
         texts: A file of texts to compare on besides the built-in ones, one a line.
 
     Raises:
-        UserError: If the model can't be exported so, or what was exported gives other embeddings; nothing is left
-            then.
+        UserError: If the model can't be exported so, or what was exported gives other embeddings; nothing is
+            left then.
         OSError: If the disk refuses; nothing is left then.
     """
     if int8 and to == "torch":
@@ -105,7 +105,8 @@ def raw_embeddings(
 
 def _worst(expected: dict[Role, np.ndarray], found: dict[Role, np.ndarray]) -> Float64[np.ndarray, " texts"]:
     """The larger of each text's differences in the two roles."""
-    return np.maximum(*(differences(expected[role], found[role]) for role in ROLES))
+    anchors, documents = (differences(expected[role], found[role]) for role in ROLES)
+    return np.maximum(anchors, documents)
 
 
 def _write_graph(model: EmbeddingModel, folder: Path, record: ExportRecord) -> None:
@@ -118,8 +119,8 @@ def _write_graph(model: EmbeddingModel, folder: Path, record: ExportRecord) -> N
         tokenizer.save_pretrained(str(folder))
     if not (folder / TOKENIZER_NAME).is_file():
         raise UserError(
-            f"MODEL {model.name}: its tokenizer can't be written as {TOKENIZER_NAME}; only those of the tokenizers "
-            "library can"
+            f"MODEL {model.name}: its tokenizer can't be written as {TOKENIZER_NAME}; "
+            "only those of the tokenizers library can"
         )
     if record.format == "onnx":
         from gistembed.weights.exporting.onnx_files import write_onnx as write

@@ -73,19 +73,24 @@ def embedding_graph(
         UserError: If it is of a kind that can't be one function.
     """
     library_model: SentenceTransformer = model.model
-    first, *others = list(library_model)
+    modules: list[Any] = list(library_model)
+    first, others = modules[0], modules[1:]
     if model.has_branches:
         raise UserError(
-            f"MODEL {model.name}: each role has a branch of its own; export the folder of each branch"
+            f"MODEL {model.name}: each role has a branch of its own, which is no single graph; "
+            "export with --to torch"
         )
     if model.kind not in ("transformer", "static"):
         raise UserError(
-            f"MODEL {model.name}: a {model.kind} model; only transformers and static models can be"
+            f"MODEL {model.name}: a {model.kind} model; only transformers and static models can be "
+            "exported to onnx and openvino"
         )
     if any(getattr(module, "include_prompt", True) is False for module in others) and any(
         model.prompts.values()
     ):
-        raise UserError(f"MODEL {model.name}: leaves its prompts out of the mean, which no graph can know")
+        raise UserError(
+            f"MODEL {model.name}: its pooling leaves the prompt out, which the graph can't tell from the text"
+        )
     if model.kind == "static":
         ids = torch.tensor([[0, 1, 2], [1, 0, 0]])
         graph = EmbeddingGraph(

@@ -37,7 +37,8 @@ def probe_texts(file: Path | None) -> tuple[str, ...]:
     """The texts to compare on.
 
     Args:
-        file: A file of the user's own texts, one a line, which come after the built-in ones; None for those alone.
+        file: A file of the user's own texts, one a line, which come after the built-in ones; None for those
+            alone.
 
     Raises:
         UserError: If it can't be read as UTF-8, or holds no text.
