@@ -128,12 +128,12 @@ def library_writes(place: Path) -> Iterator[None]:
     Raises:
         OSError: If the disk is full.
     """
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (SafetensorError, RuntimeError) as error:
-        # safetensors and torch.save lose the error number; the text is all there is to go by.
+    except OSError:
+        raise
+    except Exception as error:
+        # safetensors, tokenizers and torch.save lose the error number; the text is all there is to go by.
         if "os error 28" in str(error) or "PytorchStreamWriter failed" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
         raise

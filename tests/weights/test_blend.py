@@ -46,8 +46,8 @@ def test_the_ends_and_equal_weights_are_exact():
     assert not torch.equal(0.7 * base + 0.3 * base, base)
     for alpha in (0.1, 0.3, 0.5, 0.7):
         assert torch.equal(blended_weights({"w": base}, {"w": base}, alpha)["w"], base)
-    assert torch.equal(blended_weights({"w": base}, {"w": tuned}, 0)["w"], base)
-    assert torch.equal(blended_weights({"w": base}, {"w": tuned}, 1)["w"], tuned)
+    assert torch.equal(blended_weights({"w": base}, {"w": tuned}, 0.0)["w"], base)
+    assert torch.equal(blended_weights({"w": base}, {"w": tuned}, 1.0)["w"], tuned)
 
 
 def test_half_precision_is_blended_in_float32():

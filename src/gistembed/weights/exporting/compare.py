@@ -12,8 +12,8 @@ ALLOWED: dict[Precision, float] = {"float32": 1e-4, "int8": 0.3}
 """Largest difference that is let pass.
 
 No cosine with another text can move by more than about this. In float32 only the order of sums differs, which
-moves embeddings by some 1e-7. Weights in int8 move them by hundredths, up to a tenth or two; 0.3 is a cosine of
-0.955 with the original.
+moves embeddings by some 1e-7. Weights in int8 move them by hundredths, up to a tenth or two; 0.3 is a
+cosine of 0.955 with the original.
 """
 
 

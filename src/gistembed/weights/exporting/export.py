@@ -39,8 +39,9 @@ def export_model(
     """Export a model, and compare the embeddings of what was written with its own.
 
     For ONNX and OpenVINO the folder holds one graph from tokens to embeddings, pooling and normalisation
-    included, with the tokenizer beside it; an adapter is merged. For PyTorch it holds what sentence-transformers
-    saves: of a model with an adapter the adapter alone, or with ``merge`` a plain model.
+    included, with the tokenizer beside it; an adapter is merged. For PyTorch it holds what
+    sentence-transformers saves: of a model with an adapter the adapter alone, or with ``merge`` a plain
+    model.
 
     Args:
         name: Folder or hub name of the model.
@@ -72,7 +73,7 @@ def export_model(
             save_plain(model, partial)
             again: EmbeddingModel | ExportedModel = load_model(partial, option="--out", device="cpu")
         else:
-            _write_graph(model, partial, record)
+            record = _write_graph(model, partial, record)
             again = load_exported(partial)
         found = {role: raw_embeddings(again, probes, role) for role in ROLES}
         shares = _worst(expected, found)
@@ -109,8 +110,8 @@ def _worst(expected: dict[Role, np.ndarray], found: dict[Role, np.ndarray]) -> F
     return np.maximum(anchors, documents)
 
 
-def _write_graph(model: EmbeddingModel, folder: Path, record: ExportRecord) -> None:
-    """The tokenizer, the graph and the record of what they are."""
+def _write_graph(model: EmbeddingModel, folder: Path, record: ExportRecord) -> ExportRecord:
+    """Write the tokenizer, the graph and the record, complete now but for the check."""
     graph, example = embedding_graph(model)
     tokenizer = model.model.tokenizer
     if model.kind == "static":
@@ -130,6 +131,7 @@ def _write_graph(model: EmbeddingModel, folder: Path, record: ExportRecord) -> N
     write(graph, example, folder / record.graph, int8=record.precision == "int8")
     complete = record.model_copy(update={"inputs": graph.inputs})
     write_texts(folder, {RECORD_NAME: complete.model_dump_json(indent=2)})
+    return complete
 
 
 def _record(
