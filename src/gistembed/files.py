@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 from gistembed.errors import StorageError, UserError
 
+_SIGNS_OF_A_FULL_DISK = ("os error 28", "PytorchStreamWriter failed", "iostream error")
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
@@ -133,7 +135,7 @@ def library_writes(place: Path) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        # safetensors, tokenizers and torch.save lose the error number; the text is all there is to go by.
-        if "os error 28" in str(error) or "PytorchStreamWriter failed" in str(error):
+        # Libraries in other languages lose the error number; the text is all there is to go by.
+        if any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
         raise

@@ -45,7 +45,7 @@ def merge_adapter(model: EmbeddingModel) -> None:
     # What is saved from now on is the model; with these it would be an adapter that isn't there.
     del transformer.peft_config
     transformer._hf_peft_config_loaded = False
-    # Weights are saved under the names that they were loaded by: beside an adapter, not those of a plain model.
+    # Weights are saved under the names that they were loaded by, which beside an adapter are others.
     conversions = getattr(transformer, "_weight_conversions", None) or []
     transformer._weight_conversions = [one for one in conversions if not _of_adapter(one)] or None
 
