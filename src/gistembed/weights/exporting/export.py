@@ -107,7 +107,8 @@ def raw_embeddings(
 def _worst(expected: dict[Role, np.ndarray], found: dict[Role, np.ndarray]) -> Float64[np.ndarray, " texts"]:
     """The larger of each text's differences in the two roles."""
     anchors, documents = (differences(expected[role], found[role]) for role in ROLES)
-    return np.maximum(anchors, documents)
+    worst: Float64[np.ndarray, " texts"] = np.maximum(anchors, documents)
+    return worst
 
 
 def _write_graph(model: EmbeddingModel, folder: Path, record: ExportRecord) -> ExportRecord:
