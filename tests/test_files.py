@@ -8,7 +8,7 @@ import pytest
 from safetensors import SafetensorError
 
 from gistembed.errors import StorageError, UserError
-from gistembed.files import library_writes, storage_error, write_whole
+from gistembed.files import library_writes, storage_error, whole_folder, write_whole
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -19,6 +19,37 @@ def fail(*_arguments, **_options):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_new_folder(tmp_path, monkeypatch):
+    """All is on the disk before the folder has its name."""
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: flushed.append(Path(f"/dev/fd/{descriptor}").resolve())
+    )
+    with whole_folder(tmp_path / "folder") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").write_bytes(b"one")
+        assert not (tmp_path / "folder").exists()
+    assert flushed == [partial / "inner", partial / "inner" / "file", partial, tmp_path]
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "folder",
+        "folder/inner",
+        "folder/inner/file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(os, "fsync"), (Path, "rename"), (Path, "mkdir")], ids=["fsync", "rename", "mkdir"]
+)
+def test_a_failing_disk_leaves_no_folder(tmp_path, monkeypatch, place, name):
+    monkeypatch.setattr(place, name, fail)
+    with (
+        pytest.raises(OSError, match="No space left on device"),
+        whole_folder(tmp_path / "folder") as partial,
+    ):
+        (partial / "file").write_bytes(b"one")
+    assert contents(tmp_path) == {}
 
 
 def test_new_and_old_files(tmp_path):

@@ -11,8 +11,9 @@ from gistembed.folder import RunFolder
 from gistembed.prepare import PreparedRun
 from gistembed.record import RunRecord
 
-# Where a run writes, where vectors are kept and who makes them has no influence on its result.
-_WITHOUT_INFLUENCE = ("out", "store", "guide_workers")
+# Where a run writes, where vectors are kept, who makes them and what is computed twice to save memory has no
+# influence on its result.
+_WITHOUT_INFLUENCE = ("out", "store", "guide_workers", "graph_memory_gb")
 
 
 def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:

@@ -253,6 +253,11 @@ def _train(
     if not outcome.finished:
         raise KeyboardInterrupt
     folder.save_model(student, place)
+    if outcome.replayed:
+        console.say(
+            f"{name}: {outcome.replayed:,} of the {outcome.micro_batches:,} micro-batches of a batch were "
+            "computed twice, to fit into memory"
+        )
     training = TrainingRecord(
         model=name,
         loss="guided" if name == "guided" else "infonce",
@@ -262,6 +267,8 @@ def _train(
         seconds=journal.seconds(stage),
         pairs_per_second=outcome.pairs_per_second,
         history=outcome.history,
+        micro_batches=outcome.micro_batches,
+        replayed=outcome.replayed,
     )
     journal.add(trainings=[*journal.record.trainings, training])
     if outcome.interrupted:

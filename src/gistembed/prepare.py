@@ -332,6 +332,8 @@ def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
         kernel=config.kernel,
         trainer=config.trainer,
         task_policies=_task_policies(config, train),
+        micro_batch_tokens=config.micro_batch_tokens,
+        graph_bytes=None if config.graph_memory_gb is None else int(config.graph_memory_gb * 1e9),
     )
 
 

@@ -234,6 +234,8 @@ class TrainingRecord(Record):
         seconds: Time spent in training.
         pairs_per_second: Training speed.
         history: Logged points in order.
+        micro_batches: Parts in which the last batch went through the student.
+        replayed: Those of them that were computed twice, to take less memory.
     """
 
     model: TrainedModel
@@ -244,6 +246,8 @@ class TrainingRecord(Record):
     seconds: float
     pairs_per_second: float
     history: list[StepRecord]
+    micro_batches: int = 1
+    replayed: int = 0
 
 
 class Interval(Record):

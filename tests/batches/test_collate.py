@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from tests.pairs.pairs_samples import pairs_of, rows_of_texts
 from tests.tiny_models import MAX_LENGTH
 
-from gistembed.batches import PairCollator, TokenCache, collate
+from gistembed.batches import PairCollator, TokenCache
 from gistembed.models import load_model
 
 _BUDGET = 60
@@ -49,9 +49,10 @@ class Collated:
             return features(cache, text_ids, role)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(collate, "_MICRO_BATCH_TOKENS", budget)
             patch.setattr(TokenCache, "features", spy)
-            self.batch = PairCollator(student, pairs, tokens)([{"row": row} for row in range(len(pairs))])
+            self.batch = PairCollator(student, pairs, tokens, micro_batch_tokens=budget)(
+                [{"row": row} for row in range(len(pairs))]
+            )
         self.labels = self.batch["label"]
         self.units = [unit for call in self.calls for unit in call]
 

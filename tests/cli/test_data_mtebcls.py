@@ -157,7 +157,7 @@ def test_the_same_file_again(build, tmp_path):
         ),
         (
             ["{out}", "--columns", "text=text,anchor=label"],
-            "--columns: 'anchor=label' is not of the form text=NAME or label=NAME.",
+            "--columns: 'anchor' is not a role; write --columns text=NAME,label=NAME.",
         ),
         (["{folder}/none.csv", "{out}"], "{folder}/none.csv: there is no such file or folder."),
     ],

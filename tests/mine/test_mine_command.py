@@ -98,7 +98,18 @@ def test_real_text_is_mined_as_the_definition_says(mine, real, tmp_path, bert_fo
         "weightless": 0,
         "mean_positive": pytest.approx(positive, abs=1e-5),
         "mean_negative": pytest.approx(negative, abs=1e-5),
+        "renamed": {},
     }
+
+
+def test_a_further_column_with_another_name(mine, tmp_path):
+    """Under its own name the label would keep the rows from being read."""
+    source = tmp_path / "labelled.csv"
+    source.write_text("q,pos,label\nwhy,because,0\nwho,a sheep,0\nwhere,here,0\n", "utf-8")
+    code, out, err = mine(source, "--columns", "anchor=q,positive=pos", "--no-margin", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.endswith("; columns renamed, so that the file reads the same: 'label' is 'source_label'\n")
+    assert [row.extra for _, row in read_rows(tmp_path / "out.jsonl")] == [{"source_label": "0"}] * 3
 
 
 def test_lines_for_a_person(mine, data, tmp_path):

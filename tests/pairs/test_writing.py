@@ -162,6 +162,30 @@ def test_beir_keeps_ids_titles_and_grades():
     )
 
 
+@pytest.mark.parametrize("score", [0.0, -1.0, 4.2, 0.5, 1_000_001.0])
+def test_scores_that_beir_cannot_hold(score):
+    """0 came back as a trusted negative, 4.2 and 1234567 were refused when read."""
+    row = Row(Passage("q"), (Passage("p", id="1", score=score), Passage("o", id="2", score=1_000_000.0)))
+    with pytest.raises(UserError) as error:
+        write_rows([row], Path("o"), format="beir")
+    assert str(error.value) == (
+        "o: beir has no place for scores of positives that aren't whole numbers from 1 to 1,000,000 (1 row); "
+        "choose another format, or leave it out with --lossy"
+    )
+    write_rows([row], Path("o"), format="beir", lossy=True)
+    ((_, read),) = read_rows("o")
+    assert [(one.text, one.score) for one in read.positives] == [("p", 1.0), ("o", 1_000_000.0)]
+
+
+def test_beir_leaves_alone_what_lies_beside():
+    """A folder of that name was removed unasked."""
+    Path(".o.partial").mkdir()
+    Path(".o.partial/kept").touch()
+    write_rows([Row(Passage("q"), (Passage("p"),))], Path("o"), format="beir")
+    assert sorted(path.name for path in Path().iterdir()) == [".o.partial", "o"]
+    assert Path(".o.partial/kept").exists()
+
+
 def test_triples():
     row = Row(Passage("what"), (Passage('one "x'),), (Passage("two"),))
     write_rows([row], Path("triples.tsv"), format="triples")
@@ -217,9 +241,9 @@ FULL = Row(
     [
         ("o.csv", "sentence-transformers", "sentence-transformers has no place for anchor id (1 row), anchor instruction (1 row), column url (1 row), negative trusted (1 row), positive id (1 row), positive score (1 row), task (1 row), weight (1 row)"),
         ("o.jsonl", "medi", "medi has no place for anchor id (1 row), column url (1 row), negative trusted (1 row), negatives after the first (1 row), positive id (1 row), positive score (1 row), weight (1 row)"),
-        ("o.jsonl", "tevatron", "tevatron has no place for anchor instruction (1 row), negative trusted (1 row), positive score (1 row)"),
+        ("o.jsonl", "tevatron", "tevatron has no place for anchor instruction (1 row), negative trusted (1 row)"),
         ("triples.tsv", "triples", "triples has no place for anchor id (1 row), anchor instruction (1 row), column url (1 row), negative trusted (1 row), positive id (1 row), positive score (1 row), task (1 row), weight (1 row), which negatives belong to one pair (1 row)"),
-        ("o", "beir", "beir has no place for anchor instruction (1 row), column url (1 row), task (1 row), that nobody judged a negative (1 row), weight (1 row)"),
+        ("o", "beir", "beir has no place for anchor instruction (1 row), column url (1 row), negatives that nobody judged (1 row), task (1 row), weight (1 row)"),
     ],
 )  # fmt: skip
 def test_what_would_be_lost_is_refused(path, format, message):

@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformerTrainer
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed import MarginSchedule, MaskPolicy, guided_contrastive_loss
-from gistembed.batches import PairCollator, TokenCache, collate
+from gistembed.batches import PairCollator, TokenCache
 from gistembed.guide import GuideVectors, embed_now
 from gistembed.models import load_model
 from gistembed.train.module import BatchLoss
@@ -44,9 +44,8 @@ def guide():
 
 def inputs(student, rows):
     """What the trainer makes of a batch of rows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collate, "_MICRO_BATCH_TOKENS", 24)
-        batch = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS))([{"row": row} for row in rows])
+    collator = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS), micro_batch_tokens=24)
+    batch = collator([{"row": row} for row in rows])
     return SentenceTransformerTrainer.collect_features(None, batch)
 
 

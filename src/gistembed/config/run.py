@@ -116,6 +116,10 @@ class RunConfig(BaseModel):
         tasks: Settings of single tasks, by name.
         batch_size: Pairs that see each other, and so the number of in-batch negatives; 128, and down to 16
             for little data.
+        micro_batch_tokens: Tokens, padding included, that go through the student at once; chosen by its
+            device. It changes speed and memory, and the result only by rounding.
+        graph_memory_gb: Most memory, in GB, for what the backward pass needs of a batch; what doesn't fit
+            is computed again there, with the same result. Half of what is free by default.
         learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
         warmup: Share of the steps in which the learning rate rises.
         temperature: τ of the loss.
@@ -169,6 +173,8 @@ class RunConfig(BaseModel):
     mixing_temperature: float = Field(default=2.0, ge=1)
     tasks: dict[str, TaskSettings] = {}
     batch_size: int | None = Field(default=None, ge=2)
+    micro_batch_tokens: int | None = Field(default=None, ge=1)
+    graph_memory_gb: float | None = Field(default=None, ge=0)
     learning_rate: float | None = Field(default=None, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     temperature: float = Field(default=0.01, gt=0)

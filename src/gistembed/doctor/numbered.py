@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from gistembed.pairs import (
     Grades,
@@ -22,6 +22,7 @@ from gistembed.pairs import (
     read_rows,
     same_texts,
 )
+from gistembed.pairs.pairs import Origin
 from gistembed.pairs.wording import PlaceWord, located, one_line
 from gistembed.record import FindingExample
 
@@ -78,6 +79,8 @@ class NumberedRows:
         unreadable: How many rows can't be read.
         weights: How much each row counts in the loss; None where all count alike.
         trusted: Whether a person says of each negative that it is one; None where nobody says so.
+        origins: The sources, where there are several; ``source`` then names them all.
+        origin: Number of the source of each row.
     """
 
     book: Book
@@ -95,6 +98,8 @@ class NumberedRows:
     unreadable: int = 0
     weights: Float32[np.ndarray, " rows"] | None = None
     trusted: Bool[np.ndarray, " negatives"] | None = None
+    origins: tuple[Origin, ...] = ()
+    origin: Int32[np.ndarray, " rows"] | None = None
 
     def __len__(self) -> int:
         """How many rows could be read."""
@@ -133,7 +138,8 @@ class NumberedRows:
 
     def place(self, row: int) -> str:
         """Where a row stands: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
-        return located(self.source, self.place_word, int(self.places[row]))
+        whole: NumberedRows | Origin = self if self.origin is None else self.origins[int(self.origin[row])]
+        return located(whole.source, whole.place_word, int(self.places[row]))
 
     def examples(self, found: Iterable[tuple[int, str]]) -> tuple[FindingExample, ...]:
         """The first few of these rows, each with what there is to see in it."""
@@ -179,6 +185,7 @@ class NumberedRows:
         return replace(
             self,
             places=self.places[drawn],
+            origin=None if self.origin is None else self.origin[drawn],
             anchors=self.anchors[drawn],
             positive_offsets=offsets_of(np.diff(self.positive_offsets)[drawn]),
             positives=self.positives[pairs],
@@ -298,6 +305,8 @@ def numbered_pairs(pairs: Pairs, book: Book) -> NumberedRows:
         negative_names=np.full(len(pairs.negative_ids), -1),
         weights=pairs.weights,
         trusted=pairs.trusted,
+        origins=pairs.origins,
+        origin=pairs.origin,
     )
 
 

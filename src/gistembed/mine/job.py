@@ -149,7 +149,8 @@ def run_mining(job: MiningJob, console: Console) -> MiningTally:
         mined = mine_negatives(pairs, vectors, job.settings, corpus=more, on_progress=progress)
     tally = MiningTally()
     rows = read_rows(job.data, columns=job.columns, grades=job.grades)
-    write_rows(mined_rows(rows, pairs, mined, job.settings, tally, corpus=corpus), job.out)
+    written = mined_rows(rows, pairs, mined, job.settings, tally, corpus=corpus)
+    write_rows(written, job.out, on_renamed=tally.renamed.__setitem__)
     return tally
 
 

@@ -42,9 +42,9 @@ def read_pairs(
     negatives that are known to belong to their anchor or stand in their pair already.
 
     Args:
-        source: A .jsonl, .ndjson, .csv or .tsv file (also packed: .gz, .zst), a .parquet or .arrow file, a
-            folder that `save_to_disk` of `datasets` wrote, a folder of BEIR, Tevatron or MS MARCO, or a data
-            set in memory. Of several splits, ``train`` is read.
+        source: A .jsonl, .ndjson, .json, .csv or .tsv file (also packed: .gz, .zst), a .parquet, .arrow or
+            .feather file, a folder that `save_to_disk` of `datasets` wrote, a folder of BEIR, Tevatron or MS
+            MARCO, a file of BEIR's judgements, or a data set in memory. Of several splits, ``train`` is read.
         columns: Columns by role, if their names don't tell.
         texts: The table to number the texts in, to share it with other pairs; None makes a new one.
         grades: Which rows of pairs with scores or labels are positives; None where all are.

@@ -1,17 +1,20 @@
 """The pure loss as the module that sentence-transformers' Trainer calls."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gistembed.guide import GuideVectors
-from gistembed.loss import guided_contrastive_loss
+from gistembed.loss import gather_rows, guided_contrastive_loss
 from gistembed.mask import MaskPolicy
 from gistembed.terms import HardnessMode, Kernel, Role
+from gistembed.train.encoder import MicroBatchEncoder
 
 
 class BatchLoss(nn.Module):
@@ -22,6 +25,7 @@ class BatchLoss(nn.Module):
 
     Attributes:
         step: The optimizer step that scheduled margins are taken at; the trainer sets it.
+        encoder: What embeds the micro-batches.
     """
 
     def __init__(
@@ -35,6 +39,9 @@ class BatchLoss(nn.Module):
         hardness_mode: HardnessMode | None = None,
         hardness_strength: float = 0.0,
         kernel: Kernel = "auto",
+        encoder: MicroBatchEncoder | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """Bind a student to its guide.
 
@@ -49,6 +56,10 @@ class BatchLoss(nn.Module):
             hardness_mode: See `guided_contrastive_loss`.
             hardness_strength: See `guided_contrastive_loss`.
             kernel: See `guided_contrastive_loss`.
+            encoder: What embeds the micro-batches; by default, one that keeps all graphs.
+            rank: Which of the processes that share each batch this is.
+            ranks: How many there are. Each embeds some of the texts, and has the loss of some of the rows;
+                the losses of all add up to that of the batch.
         """
         super().__init__()
         self.model = model
@@ -59,9 +70,12 @@ class BatchLoss(nn.Module):
         self._hardness_mode = hardness_mode
         self._hardness_strength = hardness_strength
         self._kernel: Kernel = kernel
+        self._rank, self._ranks = rank, ranks
+        self.encoder = encoder or MicroBatchEncoder(sys.maxsize)
         self.step = 0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
+        self._before: tuple[dict[str, Tensor], int] | None = None
 
     def forward(self, features: list[dict[str, Any]], labels: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Loss of one batch as `gistembed.batches.PairCollator` makes it.
@@ -70,7 +84,14 @@ class BatchLoss(nn.Module):
             features: Model inputs, one mapping for each micro-batch.
             labels: Units and text ids of the rows.
         """
-        units = torch.cat([self.model(micro_batch)["sentence_embedding"] for micro_batch in features])
+        self._before = None
+        units = self.encoder(self.model, features)
+        rows = None
+        if self._ranks > 1:
+            counts = labels["unit_counts"].tolist()
+            units = gather_rows(units[: counts[self._rank]], counts)
+            count = len(labels["anchor_units"])
+            rows = slice(count * self._rank // self._ranks, count * (self._rank + 1) // self._ranks)
         negative_ids = labels["negative_ids"]
         has_negatives = negative_ids.shape[1] > 0
         output = guided_contrastive_loss(
@@ -95,7 +116,9 @@ class BatchLoss(nn.Module):
             hardness_mode=self._hardness_mode,
             hardness_strength=self._hardness_strength,
             kernel=self._kernel,
+            rows=rows,
         )
+        self._before = (dict(self._sums), self._batches)
         for name, value in output.metrics.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._batches += 1
@@ -106,11 +129,21 @@ class BatchLoss(nn.Module):
             return self._policy
         return self._task_policies.get(int(labels["tasks"][0]), self._policy)
 
+    def undo(self) -> None:
+        """Forget the metrics of the batch that was begun last: its step failed, and is tried again."""
+        if self._before is not None:
+            self._sums, self._batches = self._before
+            self._before = None
+
     def pop_metrics(self) -> dict[str, float]:
-        """Means over the batches since the last call."""
-        means = {name: (total / self._batches).item() for name, total in self._sums.items()}
+        """Means over the batches since the last call, and over the processes, which all have to call."""
+        means = {name: total / self._batches for name, total in self._sums.items()}
+        if self._ranks > 1 and means:
+            every = torch.stack([*means.values()])
+            dist.all_reduce(every)
+            means = dict(zip(means, every / self._ranks, strict=True))
         self._sums, self._batches = {}, 0
-        return means
+        return {name: mean.item() for name, mean in means.items()}
 
     def _guide_vectors(self, ids: Tensor, role: Role) -> list[Tensor] | None:
         if not self._guides:

@@ -24,8 +24,11 @@ from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
+from gistembed.ranks import rank, ranks
 from gistembed.record import StepRecord
 from gistembed.terms import HardnessMode, Kernel
+from gistembed.train.encoder import MicroBatchEncoder
+from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
 from gistembed.train.trainer import NOT_FINITE, PlanTrainer
 
@@ -75,6 +78,9 @@ class TrainingPlan:
         hardness_strength: How much extra weight.
         kernel: What makes the scores; see `guided_contrastive_loss`.
         task_policies: Policies of tasks that have one of their own, by number of the task.
+        micro_batch_tokens: Padded tokens that go through the student at once; see `PairCollator`.
+        graph_bytes: What the graphs of a batch may take; see `MicroBatchEncoder`. Half of the memory that is
+            free when training starts, by default.
     """
 
     batches: BatchPlan
@@ -88,6 +94,8 @@ class TrainingPlan:
     hardness_strength: float = 0.0
     kernel: Kernel = "auto"
     task_policies: Mapping[int, MaskPolicy] = field(default_factory=dict)
+    micro_batch_tokens: int | None = None
+    graph_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,8 @@ class TrainingOutcome:
         steps: Optimizer steps done, those of resumed runs included.
         pairs_per_second: Speed in this process.
         history: Logged points, those of resumed runs included.
+        micro_batches: Parts in which the last batch went through the student.
+        replayed: Those of them that were computed twice, to take less memory.
     """
 
     finished: bool
@@ -107,6 +117,8 @@ class TrainingOutcome:
     steps: int
     pairs_per_second: float
     history: list[StepRecord]
+    micro_batches: int
+    replayed: int
 
 
 def train_student(
@@ -142,6 +154,8 @@ def train_student(
             runs out.
         OSError: If a checkpoint can't be written.
     """
+    device = student.model.device
+    encoder = MicroBatchEncoder(default_graph_bytes(device) if plan.graph_bytes is None else plan.graph_bytes)
     loss = BatchLoss(
         student.model,
         guides,
@@ -151,6 +165,9 @@ def train_student(
         hardness_mode=plan.hardness_mode,
         hardness_strength=plan.hardness_strength,
         kernel=plan.kernel,
+        encoder=encoder,
+        rank=rank(),
+        ranks=ranks(),
     )
     steps = _StepCallback(on_step)
     arguments = training_arguments(plan, checkpoints)
@@ -160,10 +177,18 @@ def train_student(
         trainer = PlanTrainer(
             plan=plan.batches,
             loss=loss,
+            ranks=ranks(),
             model=student.model,
             args=arguments,
             train_dataset=RowNumbers.up_to(len(pairs)),
-            data_collator=PairCollator(student, pairs, tokens),
+            data_collator=PairCollator(
+                student,
+                pairs,
+                tokens,
+                micro_batch_tokens=plan.micro_batch_tokens,
+                rank=rank(),
+                ranks=ranks(),
+            ),
             callbacks=[steps],
         )
         trainer.remove_callback(PrinterCallback)
@@ -183,6 +208,8 @@ def train_student(
         steps=trainer.state.global_step,
         pairs_per_second=pairs_here / max(time.perf_counter() - started, 1e-9),
         history=_history(trainer.state.log_history),
+        micro_batches=encoder.kept + encoder.replayed,
+        replayed=encoder.replayed,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gistembed.cli.data.renamed import and_renamed
 from gistembed.cli.options import AsJson, ColumnNames, Data, MaxScore, MinScore, chosen, grades_of, roles_of
 
 
@@ -37,13 +38,14 @@ def convert(
 
     chosen("--to", to, FORMATS)
     left_out: Counter[str] = Counter()
+    renamed: dict[str, str] = {}
     grades = grades_of(min_score, max_score)
     rows = read_rows(data, columns=roles_of(columns), grades=grades, left_out=left_out)
-    count = write_rows((row for _, row in rows), out, format=to, lossy=lossy)
+    count = write_rows((row for _, row in rows), out, format=to, lossy=lossy, on_renamed=renamed.__setitem__)
     if as_json:
-        found = {"file": str(out), "format": to, "rows": count, "left_out": left_out}
+        found = {"file": str(out), "format": to, "rows": count, "left_out": left_out, "renamed": renamed}
         typer.echo(json.dumps(found, ensure_ascii=False))
     elif not quiet:
-        typer.echo(f"{counted(count, 'row')} in {out}")
+        typer.echo(f"{counted(count, 'row')} in {out}{and_renamed(renamed)}")
         if left_out:
             typer.echo(f"left out: {reasons(left_out)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from gistembed.cli.data.renamed import and_renamed
 from gistembed.cli.options import (
     AsJson,
     ColumnNames,
@@ -168,6 +169,7 @@ def _found(out: Path, tally: "MiningTally") -> dict[str, object]:
         "weightless": tally.weightless,
         "mean_positive": tally.positives.value,
         "mean_negative": tally.mined.value,
+        "renamed": tally.renamed,
     }
 
 
@@ -186,4 +188,4 @@ def _line(out: Path, tally: "MiningTally", settings: "MiningSettings") -> str:
         parts.append(f"{counted(tally.own_positive, 'row')} left out whose positive is the anchor")
     if tally.weightless:
         parts.append(f"{counted(tally.weightless, 'row')} left out whose weight is 0")
-    return "; ".join(parts)
+    return "; ".join(parts) + and_renamed(tally.renamed)

@@ -17,7 +17,7 @@ def mtebcls(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Texts with classes: .jsonl, .csv, .tsv, .parquet, a datasets folder, or mteb:TASK. "
+            help="Texts with classes in any format that `fit` reads, or mteb:TASK. "
             "Each is a task of its own.",
             metavar="SOURCE",
         ),

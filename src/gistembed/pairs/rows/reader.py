@@ -18,6 +18,7 @@ from gistembed.pairs.rows.cells import (
     text_problem,
     titled,
     truth_of,
+    with_title,
 )
 from gistembed.pairs.rows.columns import Columns
 from gistembed.pairs.rows.row import Passage, Row
@@ -128,9 +129,27 @@ class RowReader:
     ) -> list[Passage | None]:
         passages: list[Passage | None] = []
         for number, name in enumerate(names):
-            texts = read(cells[self._position[name]], name)
+            texts = read(self._titled(role, number, cells[self._position[name]], cells), name)
             passages += self._with_more(role, number, texts, cells)
         return passages
+
+    def _titled(self, role: str, number: int, cell: object, cells: Sequence[object]) -> object:
+        """The cell with the titles that stand in another column, so that a title may be all of a text."""
+        name = self._column_of(role, "title", number)
+        if not name or self.instructed or cell == []:
+            return cell
+        items = cell if isinstance(cell, list) else [cell]
+        titles = beside(cells[self._position[name]], name, len(items))
+        whole = [
+            item if title is None else with_title(item, str(name_of(title, name)))
+            for item, title in zip(items, titles, strict=True)
+        ]
+        return whole if isinstance(cell, list) else whole[0]
+
+    def _column_of(self, role: str, field: str, number: int) -> str:
+        """The column of what stands beside the texts of another one; empty if there is none."""
+        names = self.columns.more.get(f"{role}_{field}", ())
+        return names[number] if names else ""
 
     def _with_more(
         self, role: str, number: int, passages: Sequence[Passage | None], cells: Sequence[object]
@@ -138,8 +157,8 @@ class RowReader:
         """The texts of one cell, with what stands beside them in other columns."""
         result = list(passages)
         for field, read in _OF_TEXTS.items():
-            names = self.columns.more.get(f"{role}_{field}", ())
-            if not names or not (name := names[number]):
+            name = self._column_of(role, field, number)
+            if not name or (field == "title" and not self.instructed):
                 continue
             values = beside(cells[self._position[name]], name, len(result))
             for place, (passage, value) in enumerate(zip(result, values, strict=True)):

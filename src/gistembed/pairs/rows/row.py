@@ -15,6 +15,7 @@ class Passage(NamedTuple):
         instruction: What the source says should be put before it.
         score: How well it fits the anchor, by whoever scored it.
         trusted: Whether a person says that it is a true negative, whatever a guide thinks.
+        extra: Further keys of the object that it stands in, with their values; None if there are none.
     """
 
     text: str
@@ -23,6 +24,7 @@ class Passage(NamedTuple):
     instruction: str | None = None
     score: float | None = None
     trusted: bool = False
+    extra: Mapping[str, object] | None = None
 
 
 class Row(NamedTuple):
