@@ -65,6 +65,30 @@ def test_what_scores_low_is_numbered_as_the_rest_is():
     assert (as_rows(ignoring), ignoring.instructed) == ([("q", "p", ["n"])], 2)
 
 
+def test_what_several_rows_say_of_an_anchor_it_has_once():
+    """Written as rows of their own, the negatives of two rows of an anchor doubled with each copy."""
+    low = [("n", False), ("m", False), ("n", True), ("m", False)]
+    lines = [{"query": "q", "pos": f"p{score}", "score": score} for score in (4, 5)]
+    lines += [
+        {"query": "q", "pos": "l", "neg": [text], "trusted": [trusted], "score": 0} for text, trusted in low
+    ]
+    Path("graded.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for _, row in read_rows("graded.jsonl", grades=GRADES):
+        assert sorted((one.text, one.trusted) for one in row.negatives) == [
+            ("l", False),
+            ("m", False),
+            ("n", True),
+        ]
+    pairs = read_pairs("graded.jsonl", grades=GRADES)
+    negatives = pairs.texts.of(pairs.negative_ids)
+    assert sorted(zip(negatives, pairs.trusted.tolist(), strict=True)) == [
+        *[("l", False)] * 2,
+        *[("m", False)] * 2,
+        *[("n", True)] * 2,
+    ]
+    assert pairs.dropped == {}
+
+
 def test_a_negative_of_a_low_row_stays_trusted():
     lines = [
         {"query": "q", "pos": "p", "score": 5},

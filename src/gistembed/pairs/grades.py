@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from gistembed.errors import UserError
-from gistembed.pairs.pairs import Pairs
+from gistembed.pairs.faults import repeated_negatives
+from gistembed.pairs.pairs import Pairs, offsets_of
 from gistembed.pairs.rows.row import Passage, Row
 
 BETWEEN = "rows whose score is neither high enough for a positive nor low enough for a negative"
@@ -103,17 +104,25 @@ class GradedRows:
     def joined(self, high: Sequence[tuple[int, Row]], low: Sequence[Row]) -> Iterator[tuple[int, Row]]:
         """Positive pairs, each with the negatives of its anchor behind its own.
 
+        What several rows say of an anchor, it has once, and trusted if one of them says so.
+
         Args:
             high: All positive pairs with their places.
             low: All rows of negatives; see `negatives_of`.
         """
-        of_anchor: defaultdict[str, list[Passage]] = defaultdict(list)
+        of_anchor: defaultdict[str, dict[str, Passage]] = defaultdict(dict)
         for row in low:
-            of_anchor[row.anchor.text] += negatives_of(row)
+            own = of_anchor[row.anchor.text]
+            for passage in negatives_of(row):
+                if passage.trusted > own.setdefault(passage.text, passage).trusted:
+                    own[passage.text] = passage
         asked = {row.anchor.text for _, row in high}
         self._count_orphans(sum(len(own) for anchor, own in of_anchor.items() if anchor not in asked))
         for place, row in high:
-            yield place, row._replace(negatives=(*row.negatives, *of_anchor.get(row.anchor.text, ())))
+            yield (
+                place,
+                row._replace(negatives=(*row.negatives, *of_anchor.get(row.anchor.text, {}).values())),
+            )
 
     def attach(
         self,
@@ -131,6 +140,8 @@ class GradedRows:
             trusted: Whether a person trusts each.
         """
         order = np.argsort(anchors, kind="stable")
+        _, sizes = np.unique(anchors, return_counts=True)
+        order = order[~repeated_negatives(negatives[order], offsets_of(sizes), trusted[order])]
         by_anchor = anchors[order]
         starts = np.searchsorted(by_anchor, pairs.anchors, "left")
         counts = np.searchsorted(by_anchor, pairs.anchors, "right") - starts
