@@ -43,7 +43,8 @@ class RetrievalTask:
             pairs: The pairs.
             name: What the data is, in words.
         """
-        pairs = replace(pairs, same=None)
+        # What is known but not among the pairs may be no document here.
+        pairs = replace(pairs, same=None, also_known=None)
         documents = np.unique(np.concatenate([pairs.positives, pairs.negative_ids]))
         return cls(name, pairs, np.unique(pairs.anchors), documents, pairs.known_positives())
 
