@@ -93,7 +93,7 @@ def test_mtebcls_comes_after_medi(run, archive, tmp_path):
     assert (code, err) == (0, "")
     assert said == (
         f"4 records; left out: 0 malformed, 0 that the guide disagrees with; 2 rows of {others[0]} follow; "
-        f"1 rows of {others[1]} follow\n7 rows in {out}\n"
+        f"1 row of {others[1]} follows\n7 rows in {out}\n"
     )
     assert [row["anchor"] for row in read(out)] == ["why", "who", "where", "what", "a", "c", "f"]
 

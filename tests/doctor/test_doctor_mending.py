@@ -219,3 +219,36 @@ def test_a_source_that_changes_meanwhile(tmp_path, monkeypatch):
             mend(data, tmp_path / "out.jsonl")
         assert str(refused.value) == f"{data}: the source changed while it was read; run the command again"
         assert names(tmp_path) == ["pairs.jsonl"]
+
+
+def test_weights_and_trust_are_no_repeats(tmp_path):
+    """The copy keeps what training keeps; a negative that a person trusts stays, not its double."""
+    row = {
+        "anchor": "q",
+        "positive": "p",
+        "negative": ["n", "N"],
+        "negative_trusted": [False, True],
+        "weight": 1.0,
+    }
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row | {"weight": weight}) + "\n" for weight in (1.0, 2.0, 1.0)))
+    result = mend(data, tmp_path / "out.jsonl")
+    assert [(one["negative"], one["negative_trusted"], one["weight"]) for one in lines(result.path)] == [
+        ("N", True, 1.0),
+        ("N", True, 2.0),
+    ]
+    assert result.changes == {"repeated-negative": 3, "repeated-pair": 1, "no-positive-left": 1}
+
+
+def test_a_broken_first_row_condemns_no_others(tmp_path):
+    """All rows of a file of MEDI were unreadable because the first one has no text."""
+    texts = [["Do:", ""], ["Do:", "q"], ["Do:", "r"]]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text(
+        "".join(json.dumps({"query": text, "pos": ["A:", text[1] + "!"]}) + "\n" for text in texts)
+    )
+    result = mend(data, tmp_path / "out.jsonl")
+    assert [(one["anchor"], one["positive"]) for one in lines(result.path)] == [("q", "q!"), ("r", "r!")]
+    assert result.changes == {"unreadable-row": 1}
+    (change, *_) = lines(result.changes_path)
+    assert change["why"].startswith("column 'query', item 2 is empty.")

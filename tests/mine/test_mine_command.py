@@ -131,7 +131,7 @@ def test_lines_for_a_person(mine, data, tmp_path):
 def test_quiet_shows_the_result_only(mine, data):
     code, out, err = mine(data, "--no-margin", "--quiet", "--too-few", "drop", "--num-negatives", 2)
     assert (code, err) == (0, "")
-    assert out.startswith("1 rows with 2 mined negatives in ")
+    assert out.startswith("1 row with 2 mined negatives in ")
     assert out.endswith("2 rows got fewer than 2 and 0 got none: left out\n")
 
 
@@ -205,20 +205,17 @@ def test_every_kind_of_file(mine, data, tmp_path, name):
 
 
 def test_pairs_with_scores(mine, tmp_path):
-    """Rows of one anchor become one, what scores low is a negative, and the guide's cosine is the score."""
+    """What scores low is a negative of each row of its anchor, and the guide's cosine is the score."""
     data = tmp_path / "graded.csv"
     data.write_text(
         "sentence1,sentence2,score\nred,a rose,1\nred,grass,0\n"
         "blue,the sky,0.9\nred,blood,0.8\nblue,ink,0.5\n"
     )
     assert mine(data, "--min-score", 0.8, "--max-score", 0.1, "--no-margin", "--quiet")[0] == 0
-    red, blue = written(tmp_path / "out.jsonl")
-    assert (red["anchor"], red["positive"], red["negative"]) == (
-        "red",
-        ["a rose", "blood"],
-        ["grass", "the sky"],
-    )
-    assert (blue["anchor"], blue["positive"]) == ("blue", ["the sky"])
+    red, blue, again = written(tmp_path / "out.jsonl")
+    for row, positive in ((red, "a rose"), (again, "blood")):
+        assert (row["anchor"], row["positive"], row["negative"]) == ("red", positive, ["grass", "the sky"])
+    assert (blue["anchor"], blue["positive"]) == ("blue", "the sky")
     assert sorted(blue["negative"]) == ["a rose", "blood", "grass"]
     code, _, err = mine(data, "--max-score", 0.1, out=tmp_path / "other.jsonl")
     assert (code, err) == (

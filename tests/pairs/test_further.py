@@ -103,7 +103,7 @@ def test_a_column_called_as_the_format_calls_its_own(run):
     command = ("data", "convert", "in.csv", "out.jsonl", "--columns", "anchor=question,positive=answer")
     assert run(*command) == (
         0,
-        "1 rows in out.jsonl; columns renamed, so that the file reads the same: "
+        "1 row in out.jsonl; columns renamed, so that the file reads the same: "
         "'positive' is 'source_positive'\n",
         "",
     )
@@ -123,7 +123,7 @@ def test_a_label_that_was_no_label_of_ours(run):
     )
     assert (code, out) == (
         0,
-        "1 rows in o.jsonl; columns renamed, so that the file reads the same: 'label' is 'source_label'\n",
+        "1 row in o.jsonl; columns renamed, so that the file reads the same: 'label' is 'source_label'\n",
     )
     assert json.loads(Path("o.jsonl").read_text("utf-8")) == {
         "sentence1": "q1", "sentence2": "a1", "label": 1, "source_label": "0.3",
@@ -197,10 +197,10 @@ def test_keys_that_a_format_has_no_place_for(run):
     code, out, err = run("data", "convert", "in.jsonl", "o.csv")
     assert (code, out) == (2, "")
     assert err == (
-        "gistembed: o.csv: pairs has no place for negative key place (1 rows), positive key id (1 rows), "
-        "positive key url (1 rows); choose another format, or leave it out with --lossy\n"
+        "gistembed: o.csv: pairs has no place for negative key place (1 row), positive key id (1 row), "
+        "positive key url (1 row); choose another format, or leave it out with --lossy\n"
     )
-    assert run("data", "convert", "in.jsonl", "o.csv", "--lossy") == (0, "1 rows in o.csv\n", "")
+    assert run("data", "convert", "in.jsonl", "o.csv", "--lossy") == (0, "1 row in o.csv\n", "")
     assert Path("o.csv").read_text("utf-8").splitlines()[0] == (
         "anchor,positive,negative,positive_id,positive_title,positive_score,negative_score"
     )

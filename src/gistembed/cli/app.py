@@ -8,9 +8,12 @@ import typer
 from typer.exceptions import TyperException
 
 from gistembed import __version__
+from gistembed.cli.blend import blend
 from gistembed.cli.data import data
+from gistembed.cli.export import export
 from gistembed.cli.fit import fit
 from gistembed.cli.guide import guide
+from gistembed.cli.quantise import quantise
 from gistembed.cli.selftest import selftest
 from gistembed.errors import Terminated, UserError
 from gistembed.files import storage_error
@@ -24,6 +27,9 @@ app = typer.Typer(
 )
 app.command()(fit)
 app.command()(selftest)
+app.command()(blend)
+app.command()(export)
+app.command()(quantise)
 app.add_typer(data, name="data")
 app.add_typer(guide, name="guide")
 

@@ -37,12 +37,12 @@ def score_table(evaluation: EvaluationRecord) -> Table:
     }
     for model, scores in evaluation.scores.items():
         means = [f"{scores[metric].mean:.3f}" for metric in metrics]
-        table.add_row(model, *means, _signed(against_base[model]) if model in against_base else "")
+        table.add_row(model, *means, signed(against_base[model]) if model in against_base else "")
     for comparison in evaluation.comparisons:
         if comparison.baseline != "base":
             table.caption = (
                 f"{comparison.challenger} vs {comparison.baseline}: {comparison.verdict}, "
-                f"{_signed(comparison.difference)}"
+                f"{signed(comparison.difference)}"
             )
     return table
 
@@ -96,5 +96,6 @@ def check_table(results: "Sequence[CheckResult]") -> Table:
     return table
 
 
-def _signed(interval: Interval) -> str:
+def signed(interval: Interval) -> str:
+    """A difference with its interval."""
     return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

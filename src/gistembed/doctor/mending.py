@@ -29,7 +29,7 @@ class Mended:
         changes_path: The list of changes, one JSON object on each line: ``place``, ``what`` (the code of
             the finding), ``role``, ``anchor``, ``before``, ``after`` (null: the text is gone), ``why``.
         rows: Rows in the copy.
-        rows_read: Rows of the source, those that can't be read included; of graded ones, one for each anchor.
+        rows_read: Rows of the source, those that can't be read included; of graded ones, the positive pairs.
         changes: Changes by code.
         renamed: New names, by the old ones, of further columns that have another name in the copy.
     """

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from gistembed.pairs import (
     Grades,
@@ -77,6 +77,8 @@ class NumberedRows:
         negative_names: The same for negatives.
         problems: The first few rows that can't be read.
         unreadable: How many rows can't be read.
+        weights: How much each row counts in the loss; None where all count alike.
+        trusted: Whether a person says of each negative that it is one; None where nobody says so.
         origins: The sources, where there are several; ``source`` then names them all.
         origin: Number of the source of each row.
     """
@@ -94,6 +96,8 @@ class NumberedRows:
     negative_names: Int64[np.ndarray, " negatives"]
     problems: tuple[Problem, ...] = ()
     unreadable: int = 0
+    weights: Float32[np.ndarray, " rows"] | None = None
+    trusted: Bool[np.ndarray, " negatives"] | None = None
     origins: tuple[Origin, ...] = ()
     origin: Int32[np.ndarray, " rows"] | None = None
 
@@ -189,6 +193,8 @@ class NumberedRows:
             negatives=self.negatives[negatives],
             positive_names=self.positive_names[pairs],
             negative_names=self.negative_names[negatives],
+            weights=None if self.weights is None else self.weights[drawn],
+            trusted=None if self.trusted is None else self.trusted[negatives],
         )
 
 
@@ -244,18 +250,21 @@ def read_numbered(source: "Source", book: Book, reading: Reading) -> NumberedRow
     texts, names = book.texts, Texts()
     places, anchors, positive_counts, negative_counts = (array("q") for _ in range(4))
     positives, negatives, positive_names, negative_names = (array("q") for _ in range(4))
+    weights, trusted = array("f"), array("b")
     table = open_table(source)
     for place, row in reading.rows(table, on_problem):
         places.append(place)
         anchors.append(texts.add(row.anchor.text))
         positive_counts.append(len(row.positives))
         negative_counts.append(len(row.negatives))
+        weights.append(1.0 if row.weight is None else row.weight)
         for passage in row.positives:
             positives.append(texts.add(passage.text))
             positive_names.append(_name_number(passage, names))
         for passage in row.negatives:
             negatives.append(texts.add(passage.text))
             negative_names.append(_name_number(passage, names))
+            trusted.append(passage.trusted)
     return NumberedRows(
         book=book,
         source=table.name,
@@ -270,6 +279,8 @@ def read_numbered(source: "Source", book: Book, reading: Reading) -> NumberedRow
         negative_names=np.array(negative_names, np.int64),
         problems=tuple(problems),
         unreadable=unreadable,
+        weights=np.array(weights, np.float32),
+        trusted=np.array(trusted, bool),
     )
 
 
@@ -292,6 +303,8 @@ def numbered_pairs(pairs: Pairs, book: Book) -> NumberedRows:
         negatives=pairs.negative_ids,
         positive_names=np.full(len(pairs), -1),
         negative_names=np.full(len(pairs.negative_ids), -1),
+        weights=pairs.weights,
+        trusted=pairs.trusted,
         origins=pairs.origins,
         origin=pairs.origin,
     )

@@ -43,7 +43,8 @@ class RetrievalTask:
             pairs: The pairs.
             name: What the data is, in words.
         """
-        pairs = replace(pairs, same=None)
+        # What is known but not among the pairs may be no document here.
+        pairs = replace(pairs, same=None, also_known=None)
         documents = np.unique(np.concatenate([pairs.positives, pairs.negative_ids]))
         return cls(name, pairs, np.unique(pairs.anchors), documents, pairs.known_positives())
 
@@ -72,8 +73,26 @@ def rank(
         on_progress: Called with the number of texts embedded since the call before.
     """
     texts = task.pairs.texts
-    queries = torch.from_numpy(model.embed(texts.of(task.queries), "anchor", on_progress))
-    documents = torch.from_numpy(model.embed(texts.of(task.documents), "document", on_progress))
+    return rank_vectors(
+        task,
+        model.embed(texts.of(task.queries), "anchor", on_progress),
+        model.embed(texts.of(task.documents), "document", on_progress),
+    )
+
+
+def rank_vectors(
+    task: RetrievalTask,
+    query_vectors: Float32[np.ndarray, "queries dim"],
+    document_vectors: Float32[np.ndarray, "documents dim"],
+) -> Ranking:
+    """`rank` by vectors that are there already, by their dot products.
+
+    Args:
+        task: Queries and documents.
+        query_vectors: One for each query, in the task's order.
+        document_vectors: One for each document, in the task's order.
+    """
+    queries, documents = torch.from_numpy(query_vectors), torch.from_numpy(document_vectors)
     document_ids = torch.from_numpy(task.documents)
     query_ids = torch.from_numpy(task.queries)
     depth = min(_DEPTH, len(document_ids))

@@ -17,7 +17,7 @@ from gistembed.guide.given.join import given_identity, given_vectors, is_given
 from gistembed.guide.scorers.endpoint import EndpointGuide, Estimate
 from gistembed.guide.scorers.model import ModelGuide
 from gistembed.guide.scorers.opening import Guide, GuideSettings, is_endpoint, open_guide
-from gistembed.guide.store.identity import GuideIdentity
+from gistembed.guide.store.identity import GuideIdentity, stored_as
 from gistembed.guide.store.keys import Keys
 from gistembed.guide.store.manifest import GuideFacts
 from gistembed.guide.store.store import GuideStore, StoreSummary, default_store, stores_in
@@ -58,6 +58,7 @@ __all__ = [
     "open_guide",
     "plan_encoding",
     "prepare_work",
+    "stored_as",
     "stored_vectors",
     "stores_in",
     "text_ids_by_role",

@@ -30,6 +30,7 @@ def join_pairs(parts: Sequence[Pairs]) -> Pairs:
     dropped: Counter[str] = Counter()
     for part in parts:
         dropped.update(part.dropped)
+    known = [part.also_known for part in parts if part.also_known is not None]
     joined = Pairs(
         texts=parts[0].texts,
         source=" + ".join(part.source for part in parts),
@@ -51,6 +52,7 @@ def join_pairs(parts: Sequence[Pairs]) -> Pairs:
         instructed=sum(part.instructed for part in parts),
         origins=tuple(Origin(part.source, part.place_word, part.columns) for part in parts),
         origin=np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts]),
+        also_known=np.concatenate(known) if known else None,
     )
     return clean(joined)
 

@@ -166,8 +166,13 @@ def _megabytes(count: int) -> int:
 
 
 def _line(build: _Build, appended: dict[Path, _Appended], count: int, out: Path) -> str:
-    added = "".join(f"; {one.count:,} rows of {path} follow" for path, one in appended.items())
+    from gistembed.pairs.wording import counted
+
+    added = "".join(
+        f"; {counted(one.count, 'row')} of {path} follow{'s' * (one.count == 1)}"
+        for path, one in appended.items()
+    )
     return (
-        f"{build.records:,} records; left out: {len(build.malformed):,} malformed, "
-        f"{build.filtered:,} that the guide disagrees with{added}\n{count:,} rows in {out}"
+        f"{counted(build.records, 'record')}; left out: {len(build.malformed):,} malformed, "
+        f"{build.filtered:,} that the guide disagrees with{added}\n{counted(count, 'row')} in {out}"
     )

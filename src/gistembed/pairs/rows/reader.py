@@ -1,6 +1,6 @@
 """Turns the cells of a row into the row, by the roles of its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from gistembed.pairs.rows.cells import (
     negative_passages,
     number_of,
     positive_passages,
+    text_problem,
     titled,
     truth_of,
     with_title,
@@ -116,6 +117,7 @@ class RowReader:
             task=self._one_value("task", cells, name_of),
             weight=self._one_value("weight", cells, _weight),
             extra=self._extra(cells),
+            grade=grade,
         )
 
     def _passages(
@@ -182,14 +184,21 @@ class RowReader:
         return {name: cell for name, cell in held.items() if cell is not Absent.KEY}
 
 
-def is_instructed(anchor: object) -> bool:
-    """Whether the anchor of the first row is written as MEDI writes texts: ``[instruction, text]``."""
-    return (
-        isinstance(anchor, list)
-        and len(anchor) == 2
-        and all(isinstance(part, str) for part in anchor)
-        and not is_blank(anchor[1])
-    )
+def is_instructed(anchors: Iterable[object]) -> bool | None:
+    """Whether texts are written as MEDI writes them, ``[instruction, text]``; None if no anchor tells.
+
+    The first anchor that could be read in one of the two ways decides; those that are broken don't.
+
+    Args:
+        anchors: Cells of anchors.
+    """
+    for anchor in anchors:
+        if isinstance(anchor, list):
+            if len(anchor) == 2 and isinstance(anchor[0], str) and text_problem(anchor[1]) is None:
+                return True
+        elif text_problem(anchor) is None:
+            return False
+    return None
 
 
 def _one(read: Any, cell: object, column: str) -> list[Passage]:  # noqa: ANN401

@@ -37,6 +37,7 @@ class Row(NamedTuple):
         task: The task or data set that the row belongs to.
         weight: How much the row counts in the loss; 1 where it isn't said.
         extra: Further columns, as they stand in the source.
+        grade: How well the anchor and its positives match, where a column of the source tells.
     """
 
     anchor: Passage
@@ -45,3 +46,4 @@ class Row(NamedTuple):
     task: str | None = None
     weight: float | None = None
     extra: Mapping[str, object] = MappingProxyType({})
+    grade: float | None = None

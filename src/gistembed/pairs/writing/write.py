@@ -11,7 +11,7 @@ from pathlib import Path
 from gistembed.errors import UserError
 from gistembed.pairs.rows.cells import kind_of
 from gistembed.pairs.rows.row import Passage, Row
-from gistembed.pairs.wording import quoted
+from gistembed.pairs.wording import counted, quoted
 from gistembed.pairs.writing import beir
 from gistembed.pairs.writing.containers import write_records
 from gistembed.pairs.writing.formats import layout_of
@@ -58,7 +58,7 @@ def write_rows(
         if not count:
             raise UserError(f"{path}: there are no rows to write")
         if lost and not lossy:
-            what = ", ".join(f"{name} ({rows:,} rows)" for name, rows in sorted(lost.items()))
+            what = ", ".join(f"{name} ({counted(rows, 'row')})" for name, rows in sorted(lost.items()))
             raise UserError(
                 f"{path}: {format} has no place for {what}; choose another format, or leave it out with "
                 "--lossy"
@@ -115,14 +115,12 @@ def _again(
         def read() -> Iterator[Row]:
             file.seek(0)
             for line in file:
-                anchor, positives, negatives, task, weight, extra = json.loads(line)
+                anchor, positives, negatives, *others = json.loads(line)
                 yield Row(
                     Passage(*anchor),
                     tuple(Passage(*one) for one in positives),
                     tuple(Passage(*one) for one in negatives),
-                    task,
-                    weight,
-                    extra,
+                    *others,
                 )
 
         yield read
