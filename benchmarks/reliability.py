@@ -36,6 +36,8 @@ from gistembed.describe import machine, versions
 from gistembed.train.checkpoints import checkpoint_path, damage_of, newest_checkpoint
 
 _HERE = Path(__file__).parents[1]
+_ROWS = _HERE / "benchmarks" / "results" / "reliability.json"
+_DOC = _HERE / "docs" / "reliability.md"
 _STEPS = 41
 _SAVE_EVERY = 3
 _CANNOT_MOUNT = 77
@@ -53,20 +55,26 @@ def main() -> None:
     parser.add_argument("--terminations", type=int, default=100)
     parser.add_argument("--reruns", type=int, default=10)
     parser.add_argument("--every", type=int, default=1, help="cut at every so many steps")
-    parser.add_argument("--part", choices=_PARTS, help="one part only, to standard output")
-    parser.add_argument("--out", type=Path, default=_HERE / "docs" / "reliability.md")
+    parser.add_argument("--part", choices=_PARTS, help="one part only; the page keeps the others' rows")
+    parser.add_argument("--no-page", action="store_true", help="only see whether all is as it should be")
     options = parser.parse_args()
-    parts = [options.part] if options.part else [part for part in _PARTS if part[0] != "_"]
-    rows = []
-    for part in parts:
+    wrong = False
+    for part in [options.part] if options.part else [part for part in _PARTS if part != "_disks"]:
         with tempfile.TemporaryDirectory() as folder:
-            started = time.monotonic()
             row = _PARTS[part](Path(folder), options)
-            rows.append(row | {"time": f"{time.monotonic() - started:,.0f} s"})
-            print(rows[-1], flush=True)
-    if options.part is None:
-        options.out.write_text(_page(rows), encoding="utf-8")
-    sys.exit(any(row["wrong"] != "0" for row in rows))
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+        wrong |= row["wrong"] != "0"
+        if part != "_disks" and not options.no_page:
+            _keep(part, row)
+    sys.exit(wrong)
+
+
+def _keep(part: str, row: Row) -> None:
+    """Write the page anew, with the new row of a part and those that the others had last."""
+    rows = json.loads(_ROWS.read_text(encoding="utf-8")) if _ROWS.exists() else {}
+    rows[part] = row
+    _ROWS.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _DOC.write_text(_page([rows[part] for part in _PARTS if part in rows]), encoding="utf-8")
 
 
 def cuts(folder: Path, options: argparse.Namespace) -> Row:
@@ -213,7 +221,6 @@ def _disks(folder: Path, options: argparse.Namespace) -> Row:
         f"{other} ended with other weights",
         "wrong": str(damaged + stuck + other),
     }
-    print(json.dumps(row))
     return row
 
 

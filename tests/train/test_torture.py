@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.parametrize("part", ["cuts", "reruns", "kills", "disks", "terminations"])
 def test_nothing_is_lost(part):
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.reliability", "--part", part],
+        [sys.executable, "-m", "benchmarks.reliability", "--no-page", "--part", part],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
