@@ -165,7 +165,7 @@ def load_student(config: RunConfig) -> EmbeddingModel:
 
 
 def resolve(config: RunConfig, train: Pairs, student: EmbeddingModel) -> RunConfig:
-    """The configuration with the sizes and the learning rate that data and student ask for, if none are given.
+    """The configuration with the sizes and the learning rate that data and student ask for, if not given.
 
     Raises:
         UserError: If there are too few pairs for them.

@@ -11,6 +11,7 @@ from gistembed import __version__
 from gistembed.cli.data import data
 from gistembed.cli.fit import fit
 from gistembed.cli.guide import guide
+from gistembed.cli.search import search
 from gistembed.cli.selftest import selftest
 from gistembed.errors import UserError
 from gistembed.files import storage_error
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(fit)
+app.command()(search)
 app.command()(selftest)
 app.add_typer(data, name="data")
 app.add_typer(guide, name="guide")
@@ -73,7 +75,7 @@ def _interrupted() -> str:
         return "interrupted; nothing was written"
     program = [sys.executable, "-m", "gistembed"] if sys.argv[0].endswith("__main__.py") else ["gistembed"]
     match given:
-        case ["fit", *_]:
+        case ["fit" | "search", *_]:
             again = [*(one for one in given if one != "--resume"), "--resume"]
             return f"interrupted; go on with: {shlex.join([*program, *again])}"
         case ["guide", "encode", *_]:

@@ -12,7 +12,8 @@ def gain_of_best(scores: Float64[np.ndarray, "trials queries"], *, seed: int = 0
     """What the best trial gained over the first one, on the queries that chose it and on others.
 
     seen    =  max_t mean_q s_tq  −  mean_q s_0q
-    unseen  =  mean over random halves A, B of the queries:  mean_B s_t*q − mean_B s_0q,  t* = argmax_t mean_A s_tq
+    unseen  =  mean over random halves A, B of the queries:  mean_B s_t*q − mean_B s_0q
+               where t* = argmax_t mean_A s_tq
 
     The first is too good, the more so the more trials there are and the fewer queries; the second is not, but
     chooses by half of the queries only, and so errs to the other side.

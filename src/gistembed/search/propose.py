@@ -28,9 +28,7 @@ def require_optuna() -> None:
     try:
         import optuna
     except ImportError as error:
-        raise UserError(
-            "a search needs the package optuna; run `pip install 'gistembed[search]'`"
-        ) from error
+        raise UserError("a search needs the package optuna; run `pip install 'gistembed[search]'`") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -94,9 +92,7 @@ def _lies_in(space: Space, trial: TrialRecord) -> bool:
     return all(axis.holds(trial.settings[name]) for name, axis in space.items())
 
 
-def _told(
-    space: Space, distributions: "dict[str, BaseDistribution]", trial: TrialRecord
-) -> "FrozenTrial":
+def _told(space: Space, distributions: "dict[str, BaseDistribution]", trial: TrialRecord) -> "FrozenTrial":
     """A trial as optuna knows it; one that failed counts as worse than all others, and so is not repeated."""
     import optuna
 

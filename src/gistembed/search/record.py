@@ -1,7 +1,9 @@
-"""What a search leaves behind: the one record that ``search.json``, the table and ``best.toml`` are made from."""
+"""What a search leaves behind: the record that ``search.json``, the table and ``best.toml`` are made from."""
 
 import json
 from typing import Any, Literal
+
+from pydantic import Field
 
 from gistembed.record import Record, RunRecord
 
@@ -27,10 +29,10 @@ class TrialRecord(Record):
     settings: dict[str, Any]
     status: TrialStatus
     score: float | None = None
-    curve: list[float] = []
+    curve: list[float] = Field(default_factory=list)
     error: str | None = None
     seconds: float
-    scores: list[float] = []
+    scores: list[float] = Field(default_factory=list)
 
 
 class Gain(Record):
@@ -70,7 +72,7 @@ class SearchRecord(Record):
     dev_queries: int
     best: int | None = None
     gain: Gain | None = None
-    trials: list[TrialRecord] = []
+    trials: list[TrialRecord] = Field(default_factory=list)
 
 
 def as_json(record: SearchRecord) -> str:

@@ -25,6 +25,7 @@ from gistembed.search.propose import propose, require_optuna
 from gistembed.search.record import Gain, SearchRecord, TrialRecord
 from gistembed.search.space import Space, default_space, space_from_settings
 from gistembed.search.trial import METRIC, run_trial
+from gistembed.search.words import plan_lines, summary_line, trial_line
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,11 @@ def run_search(
     Raises:
         UserError: If data, models, settings or axes are not as they should be; nothing is written then. Also
             if no trial could be trained.
-        KeyboardInterrupt: If the user interrupts; the trials that have ended are kept, and ``resume`` goes on.
+        KeyboardInterrupt: If the user interrupts; trials that have ended are kept, and ``resume`` goes on.
     """
     started = clock()
     folder, bench, space, record = _ready(plan, console, resume=resume)
-    console.say(_plan_lines(plan, bench, space, record))
+    console.say(plan_lines(plan.trials, bench.run.split, record))
     folder.clear_trial()
     folder.write_record(record)
     try:
@@ -117,7 +118,7 @@ def run_search(
             trial = run_trial(bench, partial(plan.varied, settings), settings, record.trials, folder)
             record = _with_trial(record, trial)
             folder.write_record(record)
-            console.say(_trial_line(trial, record))
+            console.say(trial_line(trial, record))
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
             folder.write_record(record.model_copy(update={"status": "interrupted"}))
@@ -127,8 +128,8 @@ def run_search(
 
 def plan_search(plan: SearchPlan, console: Console, *, resume: bool = False) -> str:
     """Check everything that `run_search` checks and say what it would do; nothing is written."""
-    _, bench, space, record = _ready(plan, console, resume=resume)
-    return _plan_lines(plan, bench, space, record)
+    _, bench, _, record = _ready(plan, console, resume=resume)
+    return plan_lines(plan.trials, bench.run.split, record)
 
 
 def _ready(
@@ -145,19 +146,11 @@ def _ready(
     folder = SearchFolder(base.out, resume=resume)
     bench = prepare_bench(prepare_run(base, console), console)
     resolved, _ = bench.plan(base, bench.run.student)
-    space = default_space(_as_given(resolved, base), len(bench.train)) if given is None else given
+    space = given or default_space(resolved, base.model_fields_set, pairs=len(bench.train))
     _check_axes(plan, space, bench.check)
     if resume and folder.begun is None:
         console.say(f"{base.out}: nothing to resume; starting from the beginning")
     return folder, bench, space, _first_record(plan, bench, space, folder)
-
-
-def _as_given(resolved: RunConfig, base: RunConfig) -> RunConfig:
-    """The resolved configuration, which again knows what the user gave."""
-    return RunConfig.model_construct(
-        _fields_set=set(base.model_fields_set),
-        **{name: getattr(resolved, name) for name in RunConfig.model_fields},
-    )
 
 
 def _check_axes(plan: SearchPlan, space: Space, check: Callable[[RunConfig], None]) -> None:
@@ -220,7 +213,8 @@ def _finish(plan: SearchPlan, folder: SearchFolder, record: SearchRecord) -> Sea
         if not record.trials:
             raise UserError("search: no trial was begun in this time; go on with --resume, and give it more")
         raise UserError(
-            f"search: none of {len(record.trials)} trials could be trained; the last: {record.trials[-1].error}"
+            f"search: none of {len(record.trials)} trials could be trained; "
+            f"the last: {record.trials[-1].error}"
         )
     record = record.model_copy(update={"status": "finished", "gain": _gain(record)})
     named = {*plan.settings, *record.space}
@@ -235,48 +229,3 @@ def _gain(record: SearchRecord) -> Gain | None:
     if record.trials[0].status != "finished":
         return None
     return gain_of_best(np.array([trial.scores for trial in record.trials if trial.scores]))
-
-
-def summary_line(record: SearchRecord) -> str:
-    """What the best trial is worth, how it was found, and what was not looked at."""
-    count = len(record.trials)
-    parts = [f"trial {record.best} is the best of {count}"]
-    if record.gain is not None and record.best != 0:
-        gain = record.gain
-        parts.append(
-            f"{record.metric} {gain.seen:+.3f} against trial 0 on the {record.dev_queries:,} queries that chose "
-            f"it, of which {gain.seen - gain.unseen:.3f} is the luck of choosing (chosen by one half of the "
-            f"queries and scored on the other, the best gains {gain.unseen:+.3f})"
-        )
-    elif record.best == 0:
-        parts.append("nothing that was tried is better than the settings without a search")
-    return f"{'; '.join(parts)}; the held-out pairs were not used"
-
-
-def _plan_lines(plan: SearchPlan, bench: Bench, space: Space, record: SearchRecord) -> str:
-    lines = [
-        f"trials: {plan.trials:,}, of which {len(record.trials):,} are done",
-        f"each is trained on {record.train_pairs:,} pairs and scored by {record.metric} on "
-        f"{record.dev_pairs:,} further training pairs; the {bench.run.split.held_out_pairs:,} held-out pairs "
-        "are not used",
-    ]
-    return "\n".join(lines + [f"{name}: {_axis_words(axis.record())}" for name, axis in space.items()])
-
-
-def _axis_words(axis: Any) -> str:  # noqa: ANN401 — as in the record
-    if isinstance(axis, list):
-        return ", ".join(map(str, axis))
-    return f"{axis['low']:g} to {axis['high']:g}" + (", on a logarithmic scale" if "log" in axis else "")
-
-
-def _trial_line(trial: TrialRecord, record: SearchRecord) -> str:
-    what = {"finished": f"{record.metric} {trial.score or 0:.4f}", "pruned": "stopped, clearly worse"}
-    end = what.get(trial.status, f"failed: {trial.error}")
-    settings = ", ".join(f"{name} {setting_words(value)}" for name, value in trial.settings.items())
-    best = f" (best: trial {record.best})" if record.best is not None else ""
-    return f"trial {trial.number}: {end}; {settings}{best}"
-
-
-def setting_words(value: Any) -> str:  # noqa: ANN401 — whatever a setting can be
-    """A setting's value, as short as it can be read back."""
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
 """What is searched: settings of a run, each with a range of numbers or a list of choices."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -97,12 +97,12 @@ Space = Mapping[str, Range | Choices]
 """What is searched, by setting."""
 
 
-def default_space(resolved: RunConfig, pairs: int) -> Space:
+def default_space(resolved: RunConfig, given: Collection[str], *, pairs: int) -> Space:
     """Learning rate, temperature, margin and batch size, as far as the user didn't decide on them.
 
     Args:
-        resolved: The run without a search, its sizes and its learning rate filled in. Which settings the user
-            gave is what its ``model_fields_set`` says.
+        resolved: The run without a search, its sizes and its learning rate filled in.
+        given: Names of the settings that the user gave.
         pairs: How many pairs a trial is trained on.
 
     Raises:
@@ -119,12 +119,12 @@ def default_space(resolved: RunConfig, pairs: int) -> Space:
         "margin": Range(0.0, 0.1),
         "batch_size": Choices(tuple(one for one in sizes if 2 <= one <= pairs)),
     }
-    given = resolved.model_fields_set | set(resolved.mask)
+    fixed = {*given, *resolved.mask}
     if resolved.loss == "infonce":
-        given |= {"margin"}
+        fixed.add("margin")
     if len(space["batch_size"].extremes()) < 2:
-        given |= {"batch_size"}
-    free = {name: axis for name, axis in space.items() if name not in given}
+        fixed.add("batch_size")
+    free = {name: axis for name, axis in space.items() if name not in fixed}
     if not free:
         raise UserError(
             f"search: {', '.join(space)} are all given, so that nothing is left to search; leave one out, or "

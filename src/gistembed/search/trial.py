@@ -64,7 +64,7 @@ def run_trial(
     return TrialRecord(number=len(before), settings=dict(settings), curve=curve, seconds=seconds, **ended)
 
 
-class _Hopeless(Exception):  # noqa: N818 — no error
+class _Hopeless(Exception):
     """The trial in hand is clearly worse than others."""
 
 

@@ -1,0 +1,26 @@
+"""How much of a gain is luck, where it is known."""
+
+import numpy as np
+
+from gistembed.search.luck import gain_of_best
+
+
+def test_trials_that_differ_by_chance_alone_gain_nothing_unseen():
+    """Forty trials of equal worth: the best of them looks better than the first by luck alone."""
+    scores = np.random.default_rng(0).random((40, 200))
+    gain = gain_of_best(scores)
+    assert gain.seen == scores.mean(axis=1).max() - scores[0].mean()
+    assert gain.seen > 0.04
+    first_by_chance = scores[0].mean() - scores.mean()
+    assert abs(gain.unseen + first_by_chance) < 0.02
+
+
+def test_a_gain_on_every_query_is_no_luck():
+    scores = np.stack([np.linspace(0, 0.5, 30), np.linspace(0, 0.5, 30) + 0.25])
+    gain = gain_of_best(scores)
+    np.testing.assert_allclose([gain.seen, gain.unseen], 0.25)
+
+
+def test_one_query_proves_nothing():
+    gain = gain_of_best(np.array([[0.25], [0.75]]))
+    assert (gain.seen, gain.unseen) == (0.5, 0.0)
