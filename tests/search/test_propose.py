@@ -34,7 +34,7 @@ def test_proposals_follow_from_the_trials_alone():
 
 
 def test_later_trials_are_better_than_chance():
-    """The best temperature is the lowest: after ten random trials, most are near it; by chance, one in four."""
+    """The best temperature is the lowest: after ten random trials, most are near it, not one in four."""
     trials = searched(SPACE, 30, lambda settings: -settings["temperature"])
     low = [one.settings["temperature"] < 0.01 * 100**0.25 for one in trials]
     assert sum(low[15:]) >= 8

@@ -4,11 +4,11 @@ import json
 import tomllib
 
 import pytest
+from tests.real_text import documentation_pairs
 
 from gistembed.console import Console
 from gistembed.errors import UserError
 from gistembed.search import SearchPlan, run_search
-from tests.real_text import documentation_pairs
 
 TOML = """
 batch_size = 20
@@ -41,6 +41,7 @@ def words(place, static_folder, bert_folder, tmp_path):
 
 def plan_of(place, static_folder, bert_folder, out, trials, **settings):
     space = settings.pop("space", tomllib.loads(TOML)["search"])
+    minutes = settings.pop("minutes", None)
     return SearchPlan(
         settings={
             "data": str(place / "pairs.jsonl"),
@@ -54,6 +55,7 @@ def plan_of(place, static_folder, bert_folder, out, trials, **settings):
         },
         space=space,
         trials=trials,
+        minutes=minutes,
     )
 
 
@@ -174,16 +176,10 @@ def test_a_score_on_the_way_changes_nothing(searched, monkeypatch):
     assert scored.scores == unscored.scores
 
 
-def test_no_trial_is_begun_after_the_time_is_over(searched, monkeypatch, place, static_folder, bert_folder):
+def test_no_trial_is_begun_after_the_time_is_over(searched):
     """The clock is asked at the start and before each trial."""
-    from dataclasses import replace
-
-    from gistembed.search import run
-
     times = iter([0.0, 59.0, 60.0])
-    monkeypatch.setattr(run, "SearchPlan", SearchPlan)
-    plan = plan_of(place, static_folder, bert_folder, place / "timed", 5)
-    result = run_search(replace(plan, minutes=1), Console(quiet=True), clock=lambda: next(times))
+    result = searched(5, minutes=1.0, clock=lambda: next(times))
     assert len(result.record.trials) == 1
     assert result.summary == (
         "trial 0 is the best of 1; nothing that was tried is better than the settings without a search; "

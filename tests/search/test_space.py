@@ -62,7 +62,8 @@ def test_a_table_names_ranges_and_choices():
         ({"epochs": [1, 2, 1]}, " epochs = [1, 2, 1]: expected at least two different choices"),
         (
             {"margin": {"low": 0.1}},
-            " margin = {'low': 0.1}: expected {low = …, high = …}, also with log = true, or a list of choices",
+            " margin = {'low': 0.1}: expected {low = …, high = …}, also with log = true, or a list of "
+            "choices",
         ),
         ({"margin": {"low": 0.1, "high": 0.1}}, " margin: expected numbers, low below high"),
         (

@@ -41,8 +41,8 @@ class Range:
         whole: Whether only whole numbers count.
     """
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     log: bool = False
     whole: bool = False
 
@@ -58,7 +58,7 @@ class Range:
             and self.low <= value <= self.high
         )
 
-    def rounded(self, value: float) -> float:
+    def rounded(self, value: int | float) -> int | float:
         """As many digits as matter, so that people can read and write it."""
         if self.whole or value == 0:
             return value
@@ -167,7 +167,9 @@ def _axis(name: str, value: Any, place: str) -> Range | Choices:  # noqa: ANN401
     types = _types(name)
     if not types & {int, float}:
         raise UserError(f"{place}: takes no numbers; give a list of choices")
-    return Range(low, high, log, whole=float not in types)
+    if float not in types:
+        return Range(low, high, log, whole=True)
+    return Range(float(low), float(high), log)
 
 
 def _types(name: str) -> set[Any]:
