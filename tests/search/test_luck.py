@@ -6,13 +6,10 @@ from gistembed.search.luck import gain_of_best
 
 
 def test_trials_that_differ_by_chance_alone_gain_nothing_unseen():
-    """Forty trials of equal worth: the best of them looks better than the first by luck alone."""
-    scores = np.random.default_rng(0).random((40, 200))
-    scores[0] = np.linspace(0, 1, 200)
-    gain = gain_of_best(scores)
-    assert gain.seen == scores.mean(axis=1).max() - scores[0].mean()
-    assert gain.seen > 0.04
-    assert abs(gain.unseen) < 0.01
+    """Twenty trials of equal worth on 100 queries: the best of them looks 0.05 better than the first."""
+    gains = [gain_of_best(np.random.default_rng(seed).random((20, 100))) for seed in range(30)]
+    assert np.mean([gain.seen for gain in gains]) > 0.04
+    assert abs(np.mean([gain.unseen for gain in gains])) < 0.01
 
 
 def test_a_gain_on_every_query_is_no_luck():
