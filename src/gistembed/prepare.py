@@ -129,22 +129,14 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
             f"{len(held_out_task.queries)} held-out queries are too few for a verdict; give more with --eval"
         )
         console.warn(warnings[-1])
-    sizes = _sizes(config, train)
     student = load_student(config)
-    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
-    names = config.guide or () if config.loss == "guided" else ()
-    for warning in _ignored_by_guides(config, names):
+    resolved = resolve(config, train, student)
+    for warning in _ignored_by_guides(config, guides_of(config)):
         warnings.append(warning)
         console.warn(warning)
-    guides = tuple(
-        _prepare_vectors(config, name, train)
-        if is_given(name) or is_columns(name)
-        else _prepare_guide(config, name, train)
-        for name in names
-    )
-    resolved = config.model_copy(update=sizes | {"learning_rate": rate})
-    plan = _training_plan(resolved, train)
-    tokens = _tokens(student, train, console)
+    guides = prepare_guides(config, train)
+    plan = training_plan(resolved, train)
+    tokens = read_tokens(student, train, console)
     findings = _findings(train, student, tokens, console)
     # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
     training_arguments(plan, config.out)
@@ -177,6 +169,35 @@ def load_student(config: RunConfig) -> EmbeddingModel:
         option="--student",
         prompts=config.student_prompts,
         max_length=config.student_max_length,
+    )
+
+
+def resolve(config: RunConfig, train: Pairs, student: EmbeddingModel) -> RunConfig:
+    """The configuration with the sizes and the learning rate that data and student ask for, if not given.
+
+    Raises:
+        UserError: If there are too few pairs for them.
+    """
+    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+    return config.model_copy(update=_sizes(config, train) | {"learning_rate": rate})
+
+
+def guides_of(config: RunConfig) -> Sequence[str]:
+    """Names of what guides; none for a run without, or for a student that is its own."""
+    return config.guide or () if config.loss == "guided" else ()
+
+
+def prepare_guides(config: RunConfig, train: Pairs) -> tuple[GuideWork | PreparedVectors, ...]:
+    """What guides, and what it has to encode; nothing is written.
+
+    Raises:
+        UserError: If a guide can't be used, or given vectors aren't those of the texts.
+    """
+    return tuple(
+        _prepare_vectors(config.data, name, train)
+        if is_given(name) or is_columns(name)
+        else _prepare_guide(config, name, train)
+        for name in guides_of(config)
     )
 
 
@@ -249,7 +270,8 @@ def default_batch_size(pairs: int) -> int:
     return min(size, pairs)
 
 
-def _tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCache:
+def read_tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCache:
+    """What the student reads for each training text."""
     texts = texts_by_role(student, train.anchors, np.concatenate([train.positives, train.negative_ids]))
     count = sum(map(len, texts.values()))
     with console.stage(f"tokenise, {Path(student.name).name}", count, passing=True) as progress:
@@ -326,7 +348,12 @@ def _batch_plan(config: RunConfig, train: Pairs, batch_size: int) -> BatchPlan:
     return BatchPlan(len(train), batch_size, config.seed, task_mix(config, train, batch_size))
 
 
-def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
+def training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
+    """How to train, from a configuration that is resolved.
+
+    Raises:
+        UserError: If the mask or a task can't be had with these pairs.
+    """
     assert config.batch_size is not None
     assert config.steps is not None
     assert config.learning_rate is not None

@@ -14,6 +14,7 @@ from gistembed.cli.export import export
 from gistembed.cli.fit import fit
 from gistembed.cli.guide import guide
 from gistembed.cli.quantise import quantise
+from gistembed.cli.search import search
 from gistembed.cli.selftest import selftest
 from gistembed.errors import Terminated, UserError
 from gistembed.files import storage_error
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(fit)
+app.command()(search)
 app.command()(selftest)
 app.command()(blend)
 app.command()(export)
@@ -81,7 +83,7 @@ def _what_became() -> str:
         return "nothing was written"
     program = [sys.executable, "-m", "gistembed"] if sys.argv[0].endswith("__main__.py") else ["gistembed"]
     match given:
-        case ["fit", *_]:
+        case ["fit" | "search", *_]:
             again = [*(one for one in given if one != "--resume"), "--resume"]
             return f"go on with: {shlex.join([*program, *again])}"
         case ["guide", "encode", *_]:

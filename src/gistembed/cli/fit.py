@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gistembed.cli.options import AsJson, ColumnNames, MaxScore, MinScore, roles_of
+from gistembed.errors import UserError
 
 
 def fit(
@@ -77,16 +78,22 @@ def fit(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    search: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict only.")] = False,
 ) -> None:
     """Fine-tune STUDENT on the pairs of DATA under GUIDE, and score it before and after.
 
     Writes OUT/model (a plain sentence-transformers folder), OUT/report.html and OUT/run.json, and ends with
-    a verdict: better, not distinguishable or worse.
+    a verdict: better, not distinguishable or worse. `gistembed search` finds good settings for it.
     """
     from gistembed.config import read_toml, run_config
 
+    if search is not None:
+        raise UserError(
+            f"--search {search}: a search is a command of its own; run `gistembed search --trials {search}` "
+            "with the same DATA, --student and --guide, then `gistembed fit --config OUT/best.toml`"
+        )
     flags: dict[str, Any] = {
         "data": (data[0] if len(data) == 1 else data) if data else None,
         "student": student,
@@ -116,6 +123,10 @@ def fit(
     }
     given = {name: value for name, value in flags.items() if value is not None}
     settings = read_toml(config) if config is not None else {}
+    if "search" in settings:
+        raise UserError(
+            f"{config}: [search] is what `gistembed search` reads; run it first, or take the table out"
+        )
     if negatives is not None:
         settings |= {"mask": settings.get("mask", {}) | {"negatives": negatives}}
     checked = run_config(settings | given, source=str(config) if config is not None else "fit", flags=given)

@@ -1,4 +1,4 @@
-"""Tables for the terminal: scores of all models of a run, stores of vectors, and the checks of a selftest."""
+"""Tables for the terminal: scores of all models of a run, trials, stores of vectors, checks of a selftest."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from rich.text import Text
 from gistembed.record import EvaluationRecord, Interval
 
 if TYPE_CHECKING:
+    from gistembed.search import SearchRecord
     from gistembed.selftest import CheckResult
 
 # What fits an eighty-column terminal; the report has them all.
@@ -92,6 +93,30 @@ def check_table(results: "Sequence[CheckResult]") -> Table:
             "" if result.measured is None else f"{result.measured:.2g}",
             "" if result.allowed is None else f"{result.allowed:.2g}",
             Text(result.detail),
+        )
+    return table
+
+
+def trial_table(record: "SearchRecord") -> Table:
+    """One row for each trial, the best first, then those that were stopped, then those that failed.
+
+    Args:
+        record: The search.
+    """
+    from gistembed.search.words import setting_words
+
+    table = Table(title=f"trials, scored on {record.dev_queries:,} dev queries")
+    for name in ("trial", record.metric, *record.space):
+        table.add_column(name, justify="right")
+    table.add_column("seconds", justify="right")
+    order = {"finished": 0, "pruned": 1, "failed": 2}
+    for trial in sorted(record.trials, key=lambda one: (order[one.status], -(one.score or 0.0), one.number)):
+        table.add_row(
+            f"{trial.number}",
+            trial.status if trial.score is None else f"{trial.score:.4f}",
+            *(Text(setting_words(trial.settings[name])) for name in record.space),
+            f"{trial.seconds:.1f}",
+            style="bold" if trial.number == record.best else "",
         )
     return table
 

@@ -138,7 +138,7 @@ def _of_texts(table: Table, column: str, pairs: Pairs) -> Pairs:
     names: dict[Role, Names] = {}
     if named:
         text_ids = np.array([text_id for _, text_id in named], np.int64)
-        names["document"] = Names(tuple(name for name, _ in named), text_ids)
+        names["document"] = Names(tuple(name for name, _ in named), text_ids, table.name)
     return _documents(
         table, columns, pairs, np.array(ids, np.int64), np.array(places, np.int64), rows_read, names
     )
