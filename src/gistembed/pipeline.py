@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,15 @@ from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
 from gistembed.describe import model_record
 from gistembed.errors import UserError
-from gistembed.evaluate import ModelScores, evaluation_record, rank, score, verdict_line
+from gistembed.evaluate import (
+    METRICS,
+    ModelScores,
+    RetrievalTask,
+    evaluation_record,
+    rank_at,
+    score,
+    verdict_line,
+)
 from gistembed.files import write_whole
 from gistembed.folder import RunFolder
 from gistembed.guide import GuideVectors, GuideWork, do_work, embed_now, text_ids_by_role
@@ -30,6 +38,7 @@ from gistembed.prepare import (
 )
 from gistembed.record import GuideRecord, ModelRecord, RunRecord, TrainingRecord
 from gistembed.report import render_card, render_report
+from gistembed.saving import save_trained
 from gistembed.terms import DataSet, TrainedModel
 from gistembed.train import train_student
 
@@ -252,7 +261,7 @@ def _train(
         )
     if not outcome.finished:
         raise KeyboardInterrupt
-    folder.save_model(student, place)
+    save_trained(run, student, folder, place)
     training = TrainingRecord(
         model=name,
         loss="guided" if name == "guided" else "infonce",
@@ -275,7 +284,17 @@ def _score(
     stage = f"evaluate {name}"
     texts = sum(len(task.queries) + len(task.documents) for task in run.tasks.values())
     with journal.timed(stage), console.stage(stage, texts) as progress:
-        rankings = {data: rank(model, task, progress) for data, task in run.tasks.items()}
-        return {
-            data: ModelScores(rankings[data], score(task, rankings[data])) for data, task in run.tasks.items()
-        }
+        return {data: _model_scores(model, task, run.plan.dims, progress) for data, task in run.tasks.items()}
+
+
+def _model_scores(
+    model: EmbeddingModel,
+    task: RetrievalTask,
+    dims: tuple[int, ...] | None,
+    on_progress: Callable[[int], None],
+) -> ModelScores:
+    """One model's scores on one task; at each of these dimensions too, the widest of which are all."""
+    rankings = rank_at(model, task, dims or [model.dimensions], on_progress)
+    scores = [score(task, ranking) for ranking in rankings]
+    by_dims = {dim: one[METRICS[0]] for dim, one in zip(dims or (), scores, strict=False)}
+    return ModelScores(rankings[0], scores[0], by_dims)

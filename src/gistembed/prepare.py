@@ -31,9 +31,9 @@ from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
 from gistembed.prepare_pairs import read_data, split_pairs, task_mix
-from gistembed.record import Finding, SplitRecord
+from gistembed.record import AdaptationRecord, Finding, SplitRecord
 from gistembed.terms import DataSet
-from gistembed.train import TrainingPlan, training_arguments
+from gistembed.train import Adaptation, TrainingPlan, adapt, check_feasible, remove_lora, training_arguments
 
 # The default batch is halved for little data, so that an epoch has some steps to learn in.
 _LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
@@ -41,6 +41,8 @@ _LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
 _EXAMINED_PAIRS = 100_000
 _DEFAULT_RATES = {"static": 2e-3}
 _DEFAULT_RATE = 2e-5
+# Adapters start from nothing, and take larger steps than weights that know something already.
+_DEFAULT_LORA_RATE = 2e-4
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class PreparedRun:
         train: The pairs to train on.
         tasks: What the models are scored on, by name: ``held-out``, then ``retention``.
         student: The model before training.
+        adaptation: What of it is trained; None if it is all of it.
         tokens: What the student reads for each training text.
         guides: The guides; none for a run without, or for a student that is its own.
         plan: How to train.
@@ -86,6 +89,7 @@ class PreparedRun:
     train: Pairs
     tasks: Mapping[DataSet, RetrievalTask]
     student: EmbeddingModel
+    adaptation: AdaptationRecord | None
     tokens: TokenCache
     guides: tuple[GuideWork | PreparedVectors, ...]
     plan: TrainingPlan
@@ -124,7 +128,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         console.warn(warnings[-1])
     sizes = _sizes(config, train)
     student = load_student(config)
-    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+    rate = config.learning_rate or _default_rate(config, student)
     names = config.guide or () if config.loss == "guided" else ()
     for warning in _ignored_by_guides(config, names):
         warnings.append(warning)
@@ -136,11 +140,13 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         for name in names
     )
     resolved = config.model_copy(update=sizes | {"learning_rate": rate})
-    plan = _training_plan(resolved, train)
+    plan = _training_plan(resolved, train, student)
+    # Names and values of the user's own trainer arguments, and what they ask of the student and the machine,
+    # are checked now, not after the guide's long work.
+    check_feasible(student.model, training_arguments(plan, config.out))
+    adaptation = _adaptation(student, plan)
     tokens = _tokens(student, train, console)
     findings = _findings(train, student, tokens, console)
-    # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
-    training_arguments(plan, config.out)
     return PreparedRun(
         config=resolved,
         pairs=pairs,
@@ -154,6 +160,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
             ),
         },
         student=student,
+        adaptation=adaptation,
         tokens=tokens,
         guides=guides,
         plan=plan,
@@ -181,6 +188,10 @@ def plan_lines(run: PreparedRun) -> str:
         f"{split.dropped_pairs:,} left out because they share a text with those",
         f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
     ]
+    if run.adaptation is not None:
+        lines.append(adaptation_line(run.adaptation))
+    if plan.dims is not None:
+        lines.append(f"Matryoshka: embeddings of {', '.join(f'{dim:,}' for dim in plan.dims)} numbers")
     if len(tasks) > 1:
         sizes = ", ".join(f"{name or 'none'} ({size:,})" for name, size in tasks.items())
         lines.append(f"tasks: {sizes}; mixing {run.config.mixing}, batches {run.config.batches}")
@@ -201,6 +212,14 @@ def plan_lines(run: PreparedRun) -> str:
         f"{negatives_per_row(run):,} negatives for each query before the mask"
     )
     return "\n".join(lines)
+
+
+def adaptation_line(adaptation: AdaptationRecord) -> str:
+    """What of the student is trained."""
+    return (
+        f"{adaptation.words}: {adaptation.trained_parameters:,} of {adaptation.all_parameters:,} parameters "
+        "are trained"
+    )
 
 
 def negatives_per_row(run: PreparedRun) -> int:
@@ -237,6 +256,20 @@ def default_batch_size(pairs: int) -> int:
     while size > _SMALLEST_BATCH and pairs < size * _FEWEST_STEPS:
         size //= 2
     return min(size, pairs)
+
+
+def _default_rate(config: RunConfig, student: EmbeddingModel) -> float:
+    if config.lora is not None:
+        return _DEFAULT_LORA_RATE
+    return _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+
+
+def _adaptation(student: EmbeddingModel, plan: TrainingPlan) -> AdaptationRecord | None:
+    """What is going to be trained; the student is left with the weights and the embeddings that it has."""
+    adaptation = adapt(student.model, plan.adaptation)
+    if plan.adaptation.lora is not None:
+        remove_lora(student.model)
+    return adaptation
 
 
 def _tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCache:
@@ -316,10 +349,11 @@ def _batch_plan(config: RunConfig, train: Pairs, batch_size: int) -> BatchPlan:
     return BatchPlan(len(train), batch_size, config.seed, task_mix(config, train, batch_size))
 
 
-def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
+def _training_plan(config: RunConfig, train: Pairs, student: EmbeddingModel) -> TrainingPlan:
     assert config.batch_size is not None
     assert config.steps is not None
     assert config.learning_rate is not None
+    dims, dim_weights = _dims(config, student)
     return TrainingPlan(
         batches=_batch_plan(config, train, config.batch_size),
         steps=config.steps,
@@ -332,7 +366,28 @@ def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
         kernel=config.kernel,
         trainer=config.trainer,
         task_policies=_task_policies(config, train),
+        adaptation=Adaptation(config.lora, config.freeze, config.seed),
+        dims=dims,
+        dim_weights=dim_weights,
     )
+
+
+def _dims(
+    config: RunConfig, student: EmbeddingModel
+) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+    """The leading dimensions that are trained for and their weights, the whole embedding first."""
+    if not config.matryoshka:
+        return None, None
+    whole = student.dimensions
+    if max(config.matryoshka) > whole:
+        raise UserError(
+            f"--matryoshka {max(config.matryoshka)}: the student's embeddings have {whole} numbers; "
+            "choose fewer"
+        )
+    weights = config.matryoshka_weights or (1.0,) * len(config.matryoshka)
+    by_dim = {whole: 1.0} | dict(zip(config.matryoshka, weights, strict=True))
+    widest_first = sorted(by_dim, reverse=True)
+    return tuple(widest_first), tuple(by_dim[dim] for dim in widest_first)
 
 
 def _task_policies(config: RunConfig, train: Pairs) -> dict[int, MaskPolicy]:

@@ -58,6 +58,16 @@ def fit(
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="Temperature of the loss (0.01).")] = None,
     margin: Annotated[float | None, typer.Option(help="Margin below the threshold (0).")] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(metavar="RANK", help="Train adapters of this rank, not the student's weights."),
+    ] = None,
+    freeze: Annotated[
+        str | None, typer.Option(help="Keep as they are: embeddings, or so many first layers too.")
+    ] = None,
+    matryoshka: Annotated[
+        str | None, typer.Option(help="Train for embeddings cut to so many numbers too: 256,128.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
     store: Annotated[str | None, typer.Option(help="Folder of the guide's vectors (user cache).")] = None,
     config: Annotated[
@@ -95,6 +105,8 @@ def fit(
         "learning_rate": learning_rate,
         "temperature": temperature,
         "margin": margin,
+        "freeze": freeze,
+        "matryoshka": matryoshka,
         "seed": seed,
         "store": store,
     }
@@ -102,6 +114,9 @@ def fit(
     settings = read_toml(config) if config is not None else {}
     if negatives is not None:
         settings |= {"mask": settings.get("mask", {}) | {"negatives": negatives}}
+    if lora is not None:
+        of_file = settings.get("lora")
+        settings |= {"lora": (of_file if isinstance(of_file, dict) else {}) | {"rank": lora}}
     checked = run_config(settings | given, source=str(config) if config is not None else "fit", flags=given)
 
     from gistembed.cli.tables import score_table

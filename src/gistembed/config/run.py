@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
+from gistembed.config.student import Dimensions, Freeze, Lora
 from gistembed.terms import (
     Backend,
     Block,
@@ -130,6 +131,13 @@ class RunConfig(BaseModel):
             `gistembed.guided_contrastive_loss`.
         hardness_strength: How much extra weight; given with ``hardness_mode``, or not at all.
         kernel: What makes the scores of large batches on a GPU; see `gistembed.guided_contrastive_loss`.
+        lora: Settings of adapters that are trained in place of the student's own weights, or their rank
+            alone; see `LoraSettings`.
+        freeze: What of the student keeps its weights: ``embeddings``, or a number of its first layers, the
+            embeddings included.
+        matryoshka: Numbers of leading dimensions that the student's embeddings can be cut to; the loss is
+            the sum over them and the whole embeddings.
+        matryoshka_weights: Weight of each of these in the loss; 1 by default, as for the whole embeddings.
         holdout: Share of the pairs to hold out, at most 1,000 pairs.
         seed: Seed of the split, the batches, dropout and resampling.
         store: Folder of the guide's vectors; the user's cache folder by default.
@@ -181,6 +189,10 @@ class RunConfig(BaseModel):
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = Field(default=0.0, ge=0)
     kernel: Kernel = "auto"
+    lora: Lora | None = None
+    freeze: Freeze | None = None
+    matryoshka: Dimensions = ()
+    matryoshka_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     holdout: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=42, ge=0, lt=2**32)
     store: Path | None = None
@@ -236,6 +248,22 @@ class RunConfig(BaseModel):
                 f"hardness_strength {self.hardness_strength:g} has no effect without hardness_mode; "
                 f"choose one of {', '.join(get_args(HardnessMode))}, or leave hardness_strength out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _student_as_a_whole(self) -> "RunConfig":
+        if self.lora is not None and self.freeze is not None:
+            raise ValueError(
+                "freeze has no effect with lora, which trains adapters only; leave one of them out"
+            )
+        weights = self.matryoshka_weights
+        if weights is not None and len(weights) != len(self.matryoshka):
+            raise ValueError(
+                f"matryoshka_weights: expected one for each of the {len(self.matryoshka)} dimensions of "
+                f"matryoshka, got {len(weights)}"
+            )
+        if self.matryoshka and self.kernel == "triton":
+            raise ValueError('kernel "triton" takes all dimensions at once; leave it or matryoshka out')
         return self
 
     @model_validator(mode="after")

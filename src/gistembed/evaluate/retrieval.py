@@ -1,11 +1,12 @@
 """Retrieval over pairs: every distinct anchor is a query, every distinct positive or negative a document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
+from torch import Tensor
 
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs, Relations
@@ -71,9 +72,39 @@ def rank(
         task: Queries and documents.
         on_progress: Called with the number of texts embedded since the call before.
     """
+    return rank_at(model, task, [model.dimensions], on_progress)[0]
+
+
+def rank_at(
+    model: EmbeddingModel,
+    task: RetrievalTask,
+    dims: Sequence[int],
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> list[Ranking]:
+    """Rank the documents as `rank` does, by embeddings that are cut to their leading dimensions.
+
+    Args:
+        model: The model to score.
+        task: Queries and documents.
+        dims: Numbers of dimensions; the texts are embedded once for all of them.
+        on_progress: Called with the number of texts embedded since the call before.
+    """
     texts = task.pairs.texts
     queries = torch.from_numpy(model.embed(texts.of(task.queries), "anchor", on_progress))
     documents = torch.from_numpy(model.embed(texts.of(task.documents), "document", on_progress))
+    return [_nearest(_cut(queries, dim), _cut(documents, dim), task) for dim in dims]
+
+
+def _cut(vectors: Float[Tensor, "texts dim"], dim: int) -> Float[Tensor, "texts _"]:
+    """The leading dimensions of unit vectors, as unit vectors."""
+    if dim == vectors.shape[1]:
+        return vectors
+    return torch.nn.functional.normalize(vectors[:, :dim], dim=1)
+
+
+def _nearest(
+    queries: Float[Tensor, "queries dim"], documents: Float[Tensor, "documents dim"], task: RetrievalTask
+) -> Ranking:
     document_ids = torch.from_numpy(task.documents)
     query_ids = torch.from_numpy(task.queries)
     depth = min(_DEPTH, len(document_ids))

@@ -35,6 +35,8 @@ class BatchLoss(nn.Module):
         hardness_mode: HardnessMode | None = None,
         hardness_strength: float = 0.0,
         kernel: Kernel = "auto",
+        dims: Sequence[int] | None = None,
+        dim_weights: Sequence[float] | None = None,
     ) -> None:
         """Bind a student to its guide.
 
@@ -49,6 +51,8 @@ class BatchLoss(nn.Module):
             hardness_mode: See `guided_contrastive_loss`.
             hardness_strength: See `guided_contrastive_loss`.
             kernel: See `guided_contrastive_loss`.
+            dims: See `guided_contrastive_loss`.
+            dim_weights: See `guided_contrastive_loss`.
         """
         super().__init__()
         self.model = model
@@ -59,6 +63,7 @@ class BatchLoss(nn.Module):
         self._hardness_mode = hardness_mode
         self._hardness_strength = hardness_strength
         self._kernel: Kernel = kernel
+        self._dims, self._dim_weights = dims, dim_weights
         self.step = 0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
@@ -95,6 +100,8 @@ class BatchLoss(nn.Module):
             hardness_mode=self._hardness_mode,
             hardness_strength=self._hardness_strength,
             kernel=self._kernel,
+            dims=self._dims,
+            dim_weights=self._dim_weights,
         )
         for name, value in output.metrics.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value

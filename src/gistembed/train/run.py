@@ -26,6 +26,8 @@ from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
 from gistembed.record import StepRecord
 from gistembed.terms import HardnessMode, Kernel
+from gistembed.train.adapt import Adaptation, adapt
+from gistembed.train.feasible import check_feasible, checkpoint_activations, current_name
 from gistembed.train.module import BatchLoss
 from gistembed.train.trainer import NOT_FINITE, PlanTrainer
 
@@ -75,6 +77,9 @@ class TrainingPlan:
         hardness_strength: How much extra weight.
         kernel: What makes the scores; see `guided_contrastive_loss`.
         task_policies: Policies of tasks that have one of their own, by number of the task.
+        adaptation: How much of the student is trained.
+        dims: Matryoshka: the leading dimensions that the loss is summed over; None for all at once.
+        dim_weights: Weight of each of these; 1 by default.
     """
 
     batches: BatchPlan
@@ -88,6 +93,9 @@ class TrainingPlan:
     hardness_strength: float = 0.0
     kernel: Kernel = "auto"
     task_policies: Mapping[int, MaskPolicy] = field(default_factory=dict)
+    adaptation: Adaptation = field(default_factory=Adaptation)
+    dims: tuple[int, ...] | None = None
+    dim_weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ def train_student(
     on_step: Callable[[int], None] = lambda step: None,
     on_interrupt: Callable[[], None] = lambda: None,
 ) -> TrainingOutcome:
-    """Train the student in place.
+    """Train the student in place; with LoRA, the adapters that it gets stay in it.
 
     Args:
         student: The model to train.
@@ -138,10 +146,11 @@ def train_student(
         on_interrupt: Called when the user asks to stop.
 
     Raises:
-        UserError: If a trainer argument is unknown or reserved, the loss or a weight is not finite, or memory
-            runs out.
+        UserError: If a trainer argument is unknown, reserved or not to be had, the student can't be adapted
+            as planned, the loss or a weight is not finite, or memory runs out.
         OSError: If a checkpoint can't be written.
     """
+    adapt(student.model, plan.adaptation)
     loss = BatchLoss(
         student.model,
         guides,
@@ -151,9 +160,13 @@ def train_student(
         hardness_mode=plan.hardness_mode,
         hardness_strength=plan.hardness_strength,
         kernel=plan.kernel,
+        dims=plan.dims,
+        dim_weights=plan.dim_weights,
     )
     steps = _StepCallback(on_step)
     arguments = training_arguments(plan, checkpoints)
+    check_feasible(student.model, arguments)
+    checkpoint_activations(student.model, arguments)
     checkpoint = newest_checkpoint(checkpoints) if resume else None
     started = time.perf_counter()
     with _tensorboard_in(logs):
@@ -226,6 +239,8 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        # Said outright, because lower precision on a CPU is refused where it is not.
+        "use_cpu": not torch.accelerator.is_available(),
     }
     try:
         arguments = SentenceTransformerTrainingArguments(
@@ -235,7 +250,7 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
             learning_rate=plan.learning_rate,
             seed=plan.batches.seed,
             remove_unused_columns=False,
-            **(options | dict(plan.trainer)),
+            **(options | {current_name(name, known): value for name, value in plan.trainer.items()}),
         )
         # Made only to see whether the trackers that the user wants are there; the trainer makes its own.
         trackers = get_reporting_integration_callbacks(arguments.report_to)  # type: ignore[no-untyped-call]
