@@ -294,7 +294,7 @@ def _model_scores(
     on_progress: Callable[[int], None],
 ) -> ModelScores:
     """One model's scores on one task; at each of these dimensions too, the widest of which are all."""
-    rankings = rank_at(model, task, dims or [model.dimensions], on_progress)
+    rankings = rank_at(model, task, dims, on_progress)
     scores = [score(task, ranking) for ranking in rankings]
-    by_dims = {dim: one[METRICS[0]] for dim, one in zip(dims or (), scores, strict=False)}
+    by_dims = {dim: one[METRICS[0]] for dim, one in zip(dims, scores, strict=True)} if dims else {}
     return ModelScores(rankings[0], scores[0], by_dims)

@@ -72,13 +72,13 @@ def rank(
         task: Queries and documents.
         on_progress: Called with the number of texts embedded since the call before.
     """
-    return rank_at(model, task, [model.dimensions], on_progress)[0]
+    return rank_at(model, task, None, on_progress)[0]
 
 
 def rank_at(
     model: EmbeddingModel,
     task: RetrievalTask,
-    dims: Sequence[int],
+    dims: Sequence[int] | None,
     on_progress: Callable[[int], None] = lambda count: None,
 ) -> list[Ranking]:
     """Rank the documents as `rank` does, by embeddings that are cut to their leading dimensions.
@@ -86,13 +86,14 @@ def rank_at(
     Args:
         model: The model to score.
         task: Queries and documents.
-        dims: Numbers of dimensions; the texts are embedded once for all of them.
+        dims: Numbers of dimensions; the texts are embedded once for all of them. None for one ranking by
+            whole embeddings.
         on_progress: Called with the number of texts embedded since the call before.
     """
     texts = task.pairs.texts
     queries = torch.from_numpy(model.embed(texts.of(task.queries), "anchor", on_progress))
     documents = torch.from_numpy(model.embed(texts.of(task.documents), "document", on_progress))
-    return [_nearest(_cut(queries, dim), _cut(documents, dim), task) for dim in dims]
+    return [_nearest(_cut(queries, dim), _cut(documents, dim), task) for dim in dims or [queries.shape[1]]]
 
 
 def _cut(vectors: Float[Tensor, "texts dim"], dim: int) -> Float[Tensor, "texts _"]:
