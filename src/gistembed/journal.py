@@ -59,6 +59,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         eval_data=data_record(run.eval_pairs) if run.eval_pairs is not None else None,
         split=run.split,
         student=model_record(run.student, run.tokens.lengths),
+        adaptation=run.adaptation,
         findings=list(run.findings),
         warnings=run.warnings,
     )

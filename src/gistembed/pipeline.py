@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,16 @@ from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
 from gistembed.describe import model_record
 from gistembed.errors import Terminated, UserError
-from gistembed.evaluate import ModelScores, evaluation_record, rank, score, verdict_line
+from gistembed.evaluate import (
+    METRICS,
+    ModelScores,
+    RetrievalTask,
+    evaluation_record,
+    rank,
+    rank_at,
+    score,
+    verdict_line,
+)
 from gistembed.files import write_whole
 from gistembed.folder import RunFolder
 from gistembed.guide import GuideVectors, GuideWork, do_work, embed_now, stored_vectors, text_ids_by_role
@@ -31,7 +40,7 @@ from gistembed.prepare import (
 )
 from gistembed.record import BestRecord, GuideRecord, ModelRecord, RunRecord, TrainingRecord
 from gistembed.report import render_card, render_report
-from gistembed.saved import read_back
+from gistembed.saving import save_trained
 from gistembed.terms import DataSet, TrainedModel
 from gistembed.train import KeepBest, TrainingOutcome, steps_between, train_student
 
@@ -260,13 +269,12 @@ def _train(
         student, outcome, best = _trained(run, name, guides, folder, console)
     if not outcome.finished:
         raise _stopped(outcome)
-    folder.save_model(student, place)
+    saved = save_trained(run, student, folder, place)
     if outcome.replayed:
         console.say(
             f"{name}: {outcome.replayed:,} of the {outcome.micro_batches:,} micro-batches of a batch were "
             "computed twice, to fit into memory"
         )
-    saved = read_back(student, folder.model(place), run.train)
     training = TrainingRecord(
         model=name,
         loss="guided" if name == "guided" else "infonce",
@@ -355,7 +363,17 @@ def _score(
     stage = f"evaluate {name}"
     texts = sum(len(task.queries) + len(task.documents) for task in run.tasks.values())
     with journal.timed(stage), console.stage(stage, texts) as progress:
-        rankings = {data: rank(model, task, progress) for data, task in run.tasks.items()}
-        return {
-            data: ModelScores(rankings[data], score(task, rankings[data])) for data, task in run.tasks.items()
-        }
+        return {data: _model_scores(model, task, run.plan.dims, progress) for data, task in run.tasks.items()}
+
+
+def _model_scores(
+    model: EmbeddingModel,
+    task: RetrievalTask,
+    dims: tuple[int, ...] | None,
+    on_progress: Callable[[int], None],
+) -> ModelScores:
+    """One model's scores on one task; at each of these dimensions too, the widest of which are all."""
+    rankings = rank_at(model, task, dims, on_progress)
+    scores = [score(task, ranking) for ranking in rankings]
+    by_dims = {dim: one[METRICS[0]] for dim, one in zip(dims, scores, strict=True)} if dims else {}
+    return ModelScores(rankings[0], scores[0], by_dims)

@@ -33,9 +33,9 @@ from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
 from gistembed.prepare_dev import choose_dev, metric_of
 from gistembed.prepare_pairs import ReadSettings, read_data, split_pairs, task_mix
-from gistembed.record import Finding, SplitRecord
+from gistembed.record import AdaptationRecord, Finding, SplitRecord
 from gistembed.terms import DataSet
-from gistembed.train import TrainingPlan, training_arguments
+from gistembed.train import Adaptation, TrainingPlan, adapt, check_feasible, remove_lora, training_arguments
 
 # The default batch is halved for little data, so that an epoch has some steps to learn in.
 _LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
@@ -43,6 +43,8 @@ _LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
 _EXAMINED_PAIRS = 100_000
 _DEFAULT_RATES = {"static": 2e-3}
 _DEFAULT_RATE = 2e-5
+# Adapters start from nothing, and take larger steps than weights that know something already.
+_DEFAULT_LORA_RATE = 2e-4
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class PreparedRun:
         tasks: What the models are scored on, by name: ``held-out``, then ``retention``.
         dev: What the best model is chosen by; None to keep that of the last step.
         student: The model before training.
+        adaptation: What of it is trained; None if it is all of it.
         tokens: What the student reads for each training text.
         guides: The guides; none for a run without, or for a student that is its own.
         plan: How to train.
@@ -90,6 +93,7 @@ class PreparedRun:
     tasks: Mapping[DataSet, RetrievalTask]
     dev: RetrievalTask | None
     student: EmbeddingModel
+    adaptation: AdaptationRecord | None
     tokens: TokenCache
     guides: tuple[GuideWork | PreparedVectors, ...]
     plan: TrainingPlan
@@ -135,11 +139,13 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         warnings.append(warning)
         console.warn(warning)
     guides = prepare_guides(config, train)
-    plan = training_plan(resolved, train)
+    plan = training_plan(resolved, train, student)
+    # Names and values of the user's own trainer arguments, and what they ask of the student and the machine,
+    # are checked now, not after the guide's long work.
+    check_feasible(student.model, training_arguments(plan, config.out))
+    adaptation = _adaptation(student, plan)
     tokens = read_tokens(student, train, console)
     findings = _findings(train, student, tokens, console)
-    # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
-    training_arguments(plan, config.out)
     return PreparedRun(
         config=resolved,
         pairs=pairs,
@@ -154,6 +160,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         },
         dev=dev,
         student=student,
+        adaptation=adaptation,
         tokens=tokens,
         guides=guides,
         plan=plan,
@@ -178,7 +185,7 @@ def resolve(config: RunConfig, train: Pairs, student: EmbeddingModel) -> RunConf
     Raises:
         UserError: If there are too few pairs for them.
     """
-    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+    rate = config.learning_rate or _default_rate(config, student)
     return config.model_copy(update=_sizes(config, train) | {"learning_rate": rate})
 
 
@@ -212,6 +219,10 @@ def plan_lines(run: PreparedRun) -> str:
     ]
     if run.dev is not None:
         lines.append(f"the best model by {run.config.keep_best} on {split.dev_pairs:,} further pairs is kept")
+    if run.adaptation is not None:
+        lines.append(adaptation_line(run.adaptation))
+    if plan.dims is not None:
+        lines.append(f"Matryoshka: embeddings of {', '.join(f'{dim:,}' for dim in plan.dims)} numbers")
     if len(tasks) > 1:
         sizes = ", ".join(f"{name or 'none'} ({size:,})" for name, size in tasks.items())
         lines.append(f"tasks: {sizes}; mixing {run.config.mixing}, batches {run.config.batches}")
@@ -232,6 +243,14 @@ def plan_lines(run: PreparedRun) -> str:
         f"{negatives_per_row(run):,} negatives for each query before the mask"
     )
     return "\n".join(lines)
+
+
+def adaptation_line(adaptation: AdaptationRecord) -> str:
+    """What of the student is trained."""
+    return (
+        f"{adaptation.words}: {adaptation.trained_parameters:,} of {adaptation.all_parameters:,} parameters "
+        "are trained"
+    )
 
 
 def negatives_per_row(run: PreparedRun) -> int:
@@ -268,6 +287,20 @@ def default_batch_size(pairs: int) -> int:
     while size > _SMALLEST_BATCH and pairs < size * _FEWEST_STEPS:
         size //= 2
     return min(size, pairs)
+
+
+def _default_rate(config: RunConfig, student: EmbeddingModel) -> float:
+    if config.lora is not None:
+        return _DEFAULT_LORA_RATE
+    return _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+
+
+def _adaptation(student: EmbeddingModel, plan: TrainingPlan) -> AdaptationRecord | None:
+    """What is going to be trained; the student is left with the weights and the embeddings that it has."""
+    adaptation = adapt(student.model, plan.adaptation)
+    if plan.adaptation.lora is not None:
+        remove_lora(student.model)
+    return adaptation
 
 
 def read_tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCache:
@@ -348,15 +381,16 @@ def _batch_plan(config: RunConfig, train: Pairs, batch_size: int) -> BatchPlan:
     return BatchPlan(len(train), batch_size, config.seed, task_mix(config, train, batch_size))
 
 
-def training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
+def training_plan(config: RunConfig, train: Pairs, student: EmbeddingModel) -> TrainingPlan:
     """How to train, from a configuration that is resolved.
 
     Raises:
-        UserError: If the mask or a task can't be had with these pairs.
+        UserError: If the mask, a task or a dimension can't be had with these pairs and this student.
     """
     assert config.batch_size is not None
     assert config.steps is not None
     assert config.learning_rate is not None
+    dims, dim_weights = _dims(config, student)
     return TrainingPlan(
         batches=_batch_plan(config, train, config.batch_size),
         steps=config.steps,
@@ -372,12 +406,33 @@ def training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
         micro_batch_tokens=config.micro_batch_tokens,
         graph_bytes=None if config.graph_memory_gb is None else int(config.graph_memory_gb * 1e9),
         save_every=_save_every(config),
+        adaptation=Adaptation(config.lora, config.freeze, config.seed),
+        dims=dims,
+        dim_weights=dim_weights,
     )
 
 
 def _save_every(config: RunConfig) -> int | timedelta:
     every = config.save_every
     return every if isinstance(every, int) else timedelta(seconds=float(every.removesuffix("s")))
+
+
+def _dims(
+    config: RunConfig, student: EmbeddingModel
+) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+    """The leading dimensions that are trained for and their weights, the whole embedding first."""
+    if not config.matryoshka:
+        return None, None
+    whole = student.dimensions
+    if max(config.matryoshka) > whole:
+        raise UserError(
+            f"--matryoshka {max(config.matryoshka)}: the student's embeddings have {whole} numbers; "
+            "choose fewer"
+        )
+    weights = config.matryoshka_weights or (1.0,) * len(config.matryoshka)
+    by_dim = {whole: 1.0} | dict(zip(config.matryoshka, weights, strict=True))
+    widest_first = sorted(by_dim, reverse=True)
+    return tuple(widest_first), tuple(by_dim[dim] for dim in widest_first)
 
 
 def _task_policies(config: RunConfig, train: Pairs) -> dict[int, MaskPolicy]:

@@ -242,6 +242,25 @@ class BestRecord(Record):
     stopped_early: bool
 
 
+class AdaptationRecord(Record):
+    """What of a student was trained, where it was not all of it.
+
+    Attributes:
+        words: The same in words.
+        frozen: Names of the parts that kept their weights, as the transformer calls them; none with LoRA,
+            where the whole student kept them.
+        lora_layers: Names of the linear layers that had an adapter.
+        trained_parameters: Number of parameters that were trained.
+        all_parameters: Number of all parameters, adapters included.
+    """
+
+    words: str
+    frozen: list[str]
+    lora_layers: list[str]
+    trained_parameters: int
+    all_parameters: int
+
+
 class TrainingRecord(Record):
     """One training run.
 
@@ -333,6 +352,18 @@ class QueryChange(Record):
     right_after: bool
 
 
+class DimensionRecord(Record):
+    """Scores of embeddings that were cut to their leading dimensions.
+
+    Attributes:
+        dimensions: How many were kept.
+        scores: Model name → mean of the metric that the verdict is about, with its interval.
+    """
+
+    dimensions: int
+    scores: dict[str, Interval]
+
+
 class EvaluationRecord(Record):
     """Scores of all models on one data set.
 
@@ -346,6 +377,8 @@ class EvaluationRecord(Record):
         comparisons: Pairs of models, most important first.
         improved: Queries that gained most from base to tuned.
         worsened: Queries that lost most from base to tuned.
+        by_dimensions: Scores at each number of dimensions that a Matryoshka run trained for, the widest
+            first; nothing for another run.
     """
 
     data: DataSet
@@ -357,6 +390,7 @@ class EvaluationRecord(Record):
     comparisons: list[Comparison]
     improved: list[QueryChange] = []
     worsened: list[QueryChange] = []
+    by_dimensions: list[DimensionRecord] = []
 
 
 class RunRecord(Record):
@@ -374,6 +408,7 @@ class RunRecord(Record):
         eval_data: The user's own evaluation pairs, if given.
         split: How the held-out pairs were chosen.
         student: The student before training.
+        adaptation: What of it was trained; None if it was all of it.
         guides: The guides; none for an unguided run.
         audit: What the guide masks; None for an unguided run.
         trainings: The training runs, in order.
@@ -395,6 +430,7 @@ class RunRecord(Record):
     eval_data: DataRecord | None = None
     split: SplitRecord
     student: ModelRecord
+    adaptation: AdaptationRecord | None = None
     guides: list[GuideRecord] = []
     audit: AuditRecord | None = None
     trainings: list[TrainingRecord] = []

@@ -71,6 +71,16 @@ def fit(
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many scores without a new best (never).")
     ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(metavar="RANK", help="Train adapters of this rank, not the student's weights."),
+    ] = None,
+    freeze: Annotated[
+        str | None, typer.Option(help="Keep as they are: embeddings, or so many first layers too.")
+    ] = None,
+    matryoshka: Annotated[
+        str | None, typer.Option(help="Train for embeddings cut to so many numbers too: 256,128.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
     store: Annotated[str | None, typer.Option(help="Folder of the guide's vectors (user cache).")] = None,
     config: Annotated[
@@ -118,6 +128,8 @@ def fit(
         "dev": dev,
         "eval_every": eval_every,
         "patience": patience,
+        "freeze": freeze,
+        "matryoshka": matryoshka,
         "seed": seed,
         "store": store,
     }
@@ -129,6 +141,9 @@ def fit(
         )
     if negatives is not None:
         settings |= {"mask": settings.get("mask", {}) | {"negatives": negatives}}
+    if lora is not None:
+        of_file = settings.get("lora")
+        settings |= {"lora": (of_file if isinstance(of_file, dict) else {}) | {"rank": lora}}
     checked = run_config(settings | given, source=str(config) if config is not None else "fit", flags=given)
 
     from gistembed.cli.tables import score_table

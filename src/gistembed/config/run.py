@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
+from gistembed.config.student import Dimensions, Freeze, Lora
 from gistembed.terms import (
     Backend,
     Block,
@@ -162,6 +163,13 @@ class RunConfig(BaseModel):
             `gistembed.guided_contrastive_loss`.
         hardness_strength: How much extra weight; given with ``hardness_mode``, or not at all.
         kernel: What makes the scores of large batches on a GPU; see `gistembed.guided_contrastive_loss`.
+        lora: Settings of adapters that are trained in place of the student's own weights, or their rank
+            alone; see `LoraSettings`.
+        freeze: What of the student keeps its weights: ``embeddings``, or a number of its first layers, the
+            embeddings included.
+        matryoshka: Numbers of leading dimensions that the student's embeddings can be cut to; the loss is
+            the sum over them and the whole embeddings.
+        matryoshka_weights: Weight of each of these in the loss; 1 by default, as for the whole embeddings.
         holdout: Share of the pairs to hold out, at most 1,000 pairs.
         keep_best: A metric such as ``nDCG@10``: the model that is kept is the one that scored best by it, on
             training pairs that are held out for this alone. None to keep that of the last step.
@@ -221,6 +229,10 @@ class RunConfig(BaseModel):
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = Field(default=0.0, ge=0)
     kernel: Kernel = "auto"
+    lora: Lora | None = None
+    freeze: Freeze | None = None
+    matryoshka: Dimensions = ()
+    matryoshka_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     holdout: float = Field(default=0.1, gt=0, lt=1)
     keep_best: str | None = None
     dev: float = Field(default=0.1, gt=0, lt=1)
@@ -301,6 +313,22 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"eval_every {self.eval_every:g}: expected a number of steps, or a share below 1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _student_as_a_whole(self) -> "RunConfig":
+        if self.lora is not None and self.freeze is not None:
+            raise ValueError(
+                "freeze has no effect with lora, which trains adapters only; leave one of them out"
+            )
+        weights = self.matryoshka_weights
+        if weights is not None and len(weights) != len(self.matryoshka):
+            raise ValueError(
+                f"matryoshka_weights: expected one for each of the {len(self.matryoshka)} dimensions of "
+                f"matryoshka, got {len(weights)}"
+            )
+        if self.matryoshka and self.kernel == "triton":
+            raise ValueError('kernel "triton" takes all dimensions at once; leave it or matryoshka out')
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Retrieval over pairs: every distinct anchor is a query, every distinct positive or negative a document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,12 +72,37 @@ def rank(
         task: Queries and documents.
         on_progress: Called with the number of texts embedded since the call before.
     """
+    return rank_at(model, task, None, on_progress)[0]
+
+
+def rank_at(
+    model: EmbeddingModel,
+    task: RetrievalTask,
+    dims: Sequence[int] | None,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> list[Ranking]:
+    """Rank the documents as `rank` does, by embeddings that are cut to their leading dimensions.
+
+    Args:
+        model: The model to score.
+        task: Queries and documents.
+        dims: Numbers of dimensions; the texts are embedded once for all of them. None for one ranking by
+            whole embeddings.
+        on_progress: Called with the number of texts embedded since the call before.
+    """
     texts = task.pairs.texts
-    return rank_vectors(
-        task,
-        model.embed(texts.of(task.queries), "anchor", on_progress),
-        model.embed(texts.of(task.documents), "document", on_progress),
-    )
+    queries = model.embed(texts.of(task.queries), "anchor", on_progress)
+    documents = model.embed(texts.of(task.documents), "document", on_progress)
+    return [
+        rank_vectors(task, _cut(queries, dim), _cut(documents, dim)) for dim in dims or [queries.shape[1]]
+    ]
+
+
+def _cut(vectors: Float32[np.ndarray, "texts dim"], dim: int) -> Float32[np.ndarray, "texts _"]:
+    """The leading dimensions of unit vectors, as unit vectors."""
+    if dim == vectors.shape[1]:
+        return vectors
+    return torch.nn.functional.normalize(torch.from_numpy(vectors[:, :dim]), dim=1).numpy()
 
 
 def rank_vectors(

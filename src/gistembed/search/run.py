@@ -12,7 +12,7 @@ import numpy as np
 
 from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
-from gistembed.errors import UserError
+from gistembed.errors import Terminated, UserError
 from gistembed.files import write_whole
 from gistembed.journal import first_record
 from gistembed.prepare import prepare_run
@@ -119,7 +119,7 @@ def run_search(
             record = _with_trial(record, trial)
             folder.write_record(record)
             console.say(trial_line(trial, record))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         with contextlib.suppress(OSError):
             folder.write_record(record.model_copy(update={"status": "interrupted"}))
         raise

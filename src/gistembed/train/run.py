@@ -26,9 +26,11 @@ from gistembed.pairs import Pairs
 from gistembed.ranks import any_of_all, rank, ranks
 from gistembed.record import StepRecord
 from gistembed.terms import HardnessMode, Kernel
+from gistembed.train.adapt import Adaptation, adapt
 from gistembed.train.best import KeepBest
 from gistembed.train.checkpoints import newest_checkpoint, whole_checkpoint
 from gistembed.train.encoder import MicroBatchEncoder
+from gistembed.train.feasible import check_feasible, checkpoint_activations, current_name
 from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
 from gistembed.train.signals import StopRequest, stops_after_step
@@ -84,6 +86,9 @@ class TrainingPlan:
         graph_bytes: What the graphs of a batch may take; see `MicroBatchEncoder`. Half of the memory that is
             free when training starts, by default.
         save_every: When a checkpoint is written: after so many steps, or so much time.
+        adaptation: How much of the student is trained.
+        dims: Matryoshka: the leading dimensions that the loss is summed over; None for all at once.
+        dim_weights: Weight of each of these; 1 by default.
     """
 
     batches: BatchPlan
@@ -100,6 +105,9 @@ class TrainingPlan:
     micro_batch_tokens: int | None = None
     graph_bytes: int | None = None
     save_every: int | timedelta = timedelta(minutes=5)
+    adaptation: Adaptation = field(default_factory=Adaptation)
+    dims: tuple[int, ...] | None = None
+    dim_weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ def train_student(
     on_interrupt: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> TrainingOutcome:
-    """Train the student in place.
+    """Train the student in place; with LoRA, the adapters that it gets stay in it.
 
     Args:
         student: The model to train.
@@ -160,11 +168,14 @@ def train_student(
         warn: Told of checkpoints that can't be used.
 
     Raises:
-        UserError: If a trainer argument is unknown or reserved, the loss or a weight is not finite, or memory
-            runs out.
+        UserError: If a trainer argument is unknown, reserved or not to be had, the student can't be adapted
+            as planned, the loss or a weight is not finite, or memory runs out.
         OSError: If a checkpoint can't be written.
     """
+    adapt(student.model, plan.adaptation)
     arguments = training_arguments(plan, checkpoints)
+    check_feasible(student.model, arguments)
+    checkpoint_activations(student.model, arguments)
     sharded = bool(arguments.fsdp)
     if sharded:
         if best is not None:
@@ -185,6 +196,8 @@ def train_student(
         hardness_mode=plan.hardness_mode,
         hardness_strength=plan.hardness_strength,
         kernel=plan.kernel,
+        dims=plan.dims,
+        dim_weights=plan.dim_weights,
         encoder=encoder,
         rank=rank(),
         ranks=ranks(),
@@ -284,6 +297,8 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        # Said outright, because lower precision on a CPU is refused where it is not.
+        "use_cpu": not torch.accelerator.is_available(),
     }
     try:
         arguments = SentenceTransformerTrainingArguments(
@@ -293,7 +308,7 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
             learning_rate=plan.learning_rate,
             seed=plan.batches.seed,
             remove_unused_columns=False,
-            **(options | dict(plan.trainer)),
+            **(options | {current_name(name, known): value for name, value in plan.trainer.items()}),
         )
         # Made only to see whether the trackers that the user wants are there; the trainer makes its own.
         trackers = get_reporting_integration_callbacks(arguments.report_to)  # type: ignore[no-untyped-call]

@@ -98,7 +98,7 @@ class Corpus:
                 "Give each text its own id."
             )
         self._text_of.append(self._texts.add_all([passage.text for passage in passages]))
-        self._title_of.append(np.array([len(passage.title or "") for passage in passages]))
+        self._title_of.append(np.array([len(passage.title or "") for passage in passages], np.int64))
         self._place_of.append(np.asarray(places, np.int64))
 
 
