@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 from gistembed.errors import StorageError, UserError
 
+_SIGNS_OF_A_FULL_DISK = ("os error 28", "PytorchStreamWriter failed", "iostream error")
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
@@ -48,7 +50,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     No reader and no crash ever sees half of it. What a crash leaves is a hidden folder beside the place.
 
     Args:
-        path: Where the folder goes; nothing is there yet.
+        path: Where the folder goes; nothing is there, or an empty folder.
 
     Yields:
         The folder to write into, empty. What is opened in it has to be closed again.
@@ -132,12 +134,12 @@ def library_writes(place: Path) -> Iterator[None]:
     Raises:
         OSError: If the disk is full.
     """
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (SafetensorError, RuntimeError) as error:
-        # safetensors and torch.save lose the error number; the text is all there is to go by.
-        if "os error 28" in str(error) or "PytorchStreamWriter failed" in str(error):
+    except OSError:
+        raise
+    except Exception as error:
+        # Libraries in other languages lose the error number; the text is all there is to go by.
+        if any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
         raise

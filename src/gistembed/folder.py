@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,11 +116,23 @@ class RunFolder:
 
     def save_model(self, model: EmbeddingModel, name: str) -> None:
         """Save a trained model as a plain sentence-transformers folder, there whole or not at all."""
+        self._save_whole(name, lambda place: model.model.save_pretrained(place, create_model_card=False))
+
+    def save_adapter(self, model: EmbeddingModel, name: str) -> None:
+        """Save the adapters of a model trained with LoRA as peft reads them, there whole or not at all."""
+        transformer = model.model.transformers_model
+        assert transformer is not None, "LoRA is for transformers"
+        # Whose weights it belongs to, as the user calls them and not as they were found on this machine.
+        for config in transformer.peft_config.values():
+            config.base_model_name_or_path = model.name
+        self._save_whole(name, transformer.save_pretrained)
+
+    def _save_whole(self, name: str, save: Callable[[str], object]) -> None:
         partial = self.path / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         try:
             with no_progress_bars(), library_writes(partial):
-                model.model.save_pretrained(str(partial), create_model_card=False)
+                save(str(partial))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise

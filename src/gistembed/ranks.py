@@ -5,8 +5,7 @@ started is alone.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 
 # The others wait while one encodes, scores or saves; if it dies, the launcher ends them.
@@ -21,6 +20,11 @@ def rank() -> int:
 def ranks() -> int:
     """How many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes, and does what need not be done twice."""
+    return rank() == 0
 
 
 def meet() -> None:
@@ -57,22 +61,29 @@ def any_of_all(mine: bool) -> bool:
     import torch
     import torch.distributed as dist
 
-    meet()
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    said = torch.tensor([int(mine)], device=device)
+    said = torch.tensor([int(mine)], device=_device())
     dist.all_reduce(said, dist.ReduceOp.MAX)
     return bool(said.item())
 
 
-@contextmanager
-def first_alone() -> Iterator[None]:
-    """The first process does what follows before the others do it.
+def first_says(number: Callable[[], float]) -> float:
+    """What the first process finds, in all processes, which all have to ask.
 
-    Yields:
-        Nothing.
+    Args:
+        number: Called in the first process only.
     """
-    if rank() > 0:
-        wait_for_all()
-    yield
-    if rank() == 0:
-        wait_for_all()
+    if ranks() == 1:
+        return number()
+    import torch
+    import torch.distributed as dist
+
+    said = torch.tensor([number() if is_first() else 0.0], dtype=torch.float64, device=_device())
+    dist.broadcast(said, 0)
+    return float(said.item())
+
+
+def _device() -> str:
+    import torch.distributed as dist
+
+    meet()
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"

@@ -69,8 +69,8 @@ JSONL = {
     GOOD + b'{"q": "a\\ud800", "pos": "b"}': ":2: column 'q' holds half a surrogate pair ('\\ud800') at position 2. Mend or drop the row.",
     GOOD + b'{"q": "a", "pos": "b", "neg": ["\\udfff"]}': ":2: column 'neg', item 1 holds half a surrogate pair ('\\udfff') at position 1. Mend or drop the row.",
     GOOD + b'{"q": "a", "pos": "bc\\u0000"}': ":2: column 'pos' holds a NUL character at position 3. Mend or drop the row.",
-    b'{"q": "a", "pos": "a"}\n': ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
-    b'{"q": "a", "pos": "b", "score": 0.2}': ": column 'score' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns 'anchor=q,positive=pos'.",
+    b'{"q": "a", "pos": "a"}\n': ": no pairs are left; left out were pairs whose positive is the same text as the anchor (1).",
+    b'{"q": "a", "pos": "b", "score": 0.2}': ": column 'score' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns anchor=q,positive=pos",
     GOOD + b'{"q": "a", "pos": "b", "question": "c"}': f": columns 'q', 'question' could each be the anchor. The columns are 'q', 'pos', 'question'; rename all but one, or say which to use with {USAGE}.",
     GOOD + b'{"q": "a", "pos": ' + b"[" * 300 + b"]" * 300 + b"}": f":2: column 'pos', item 1 holds a list ([[[[[[[...]]]]]]]), not text. {TEXT}",
 }  # fmt: skip
@@ -97,8 +97,8 @@ CSV = {
     HEAD + b"a,\xc3": ":2: byte 0xc3 at column 3 is not valid UTF-8. Save the file as UTF-8 or drop the line.",
     "q,pos\na,b\n".encode("utf-16"): ":1: the file is UTF-16 or UTF-32. Save it as UTF-8.",
     HEAD + b"a\0,b,c\n": ":2: column 'q' holds a NUL character at position 2. Mend or drop the row.",
-    HEAD + b"a,a,b\n": ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
-    b"sentence1,sentence2,label\na,b,0\n": ": column 'label' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns 'anchor=sentence1,positive=sentence2'.",
+    HEAD + b"a,a,b\n": ": no pairs are left; left out were pairs whose positive is the same text as the anchor (1).",
+    b"sentence1,sentence2,label\na,b,0\n": ": column 'label' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns anchor=sentence1,positive=sentence2",
 }  # fmt: skip
 
 TSV = {
@@ -127,7 +127,7 @@ ARROW = [
     (
         ["a"],
         ["a"],
-        ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
+        ": no pairs are left; left out were pairs whose positive is the same text as the anchor (1).",
     ),
 ]
 

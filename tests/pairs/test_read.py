@@ -219,15 +219,16 @@ def test_cleaning_equals_its_definition(rows):
     cleaned = []
     for anchor, positive, negatives in rows:
         left = [text for text in negatives if text != anchor and (anchor, text) not in known]
-        if anchor != positive and (anchor, positive, left) not in cleaned:
-            cleaned.append((anchor, positive, left))
+        pair = (anchor, positive, list(dict.fromkeys(left)))
+        if anchor != positive and all(
+            (*pair[:2], sorted(pair[2])) != (*one[:2], sorted(one[2])) for one in cleaned
+        ):
+            cleaned.append(pair)
     source = write_jsonl(Path("pairs.jsonl"), columns_of(rows))
     if cleaned:
         assert as_rows(read_pairs(source)) == cleaned
     else:
-        with pytest.raises(
-            UserError, match=r"^pairs\.jsonl: no pairs are left; left out were \d+ pairs whose"
-        ):
+        with pytest.raises(UserError, match=r"^pairs\.jsonl: no pairs are left; left out were pairs whose"):
             read_pairs(source)
 
 

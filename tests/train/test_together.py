@@ -40,6 +40,22 @@ def no_dropout(tmp_path_factory):
     return str(save_bert(tmp_path_factory.mktemp("student") / "bert", dropout=0.0))
 
 
+SHARDED = {
+    "fsdp": True,
+    "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]},
+}
+
+
+def test_sharded_processes_train_as_one_does(no_dropout, tmp_path):
+    """FSDP2: each process holds a part of each weight; in the end all have the whole student."""
+    student, outcome = trained(no_dropout, tmp_path, batch_size=7)
+    every = launched(tmp_path, 2, student=no_dropout, batch_size=7, **SHARDED)
+    for one in every:
+        assert one["losses"] == pytest.approx([point.loss for point in outcome.history], rel=1e-6)
+        for name, weight in student.model.state_dict().items():
+            torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
+
+
 @pytest.mark.parametrize(("ranks", "batch_size", "accumulation"), [(2, 10, 1), (4, 7, 2)])
 def test_processes_train_as_one_does(no_dropout, tmp_path, ranks, batch_size, accumulation):
     """Batches of seven rows for four processes among them: not all can have as many as others.

@@ -28,6 +28,7 @@ _DECIDED = {
     "keep_best": _BY_ROUNDS,
     "eval_every": _BY_ROUNDS,
     "patience": _BY_ROUNDS,
+    "lora": "each round goes on from whole models; leave it out",
     "dev": "give --dev instead",
     "rounds": "give --rounds instead",
     "variant": "give --variant instead",

@@ -10,6 +10,7 @@ from gistembed.cotraining.folder import CoTrainFolder, average_name, save_whole
 from gistembed.cotraining.prepare import PreparedCoTraining, snapshot_config
 from gistembed.cotraining.record import CoTrainJournal, ModelRound, gained
 from gistembed.describe import model_record
+from gistembed.errors import Terminated
 from gistembed.evaluate import METRICS, mean_interval, rank, score
 from gistembed.guide import GuideVectors, do_work
 from gistembed.models import EmbeddingModel, load_model
@@ -109,7 +110,7 @@ def train_round(training: CoTraining, number: int, key: ModelKey) -> None:
     )
     training.journal.add_round(done)
     if outcome.interrupted:
-        raise KeyboardInterrupt
+        raise Terminated if outcome.terminated else KeyboardInterrupt
 
 
 def guide_vectors(training: CoTraining, number: int, key: ModelKey) -> tuple[GuideVectors, GuideRecord]:
@@ -222,9 +223,10 @@ def _train(
             resume=True,
             on_step=on_step,
             on_interrupt=lambda: console.say("stopping after this step; once more stops at once"),
+            warn=console.warn,
         )
     if not outcome.finished:
-        raise KeyboardInterrupt
+        raise Terminated if outcome.terminated else KeyboardInterrupt
     return outcome, round(time.perf_counter() - started, 3)
 
 

@@ -13,7 +13,7 @@ from gistembed.cotraining.folder import CoTrainFolder, save_whole
 from gistembed.cotraining.prepare import PreparedCoTraining, cotrain_lines, prepare_cotrain
 from gistembed.cotraining.record import CoTrainJournal, CoTrainRecord, best_round
 from gistembed.cotraining.rounds import CoTraining, go_through_rounds, model_after
-from gistembed.errors import UserError
+from gistembed.errors import Terminated, UserError
 from gistembed.evaluate import METRICS, ModelScores, evaluation_record, rank, score, verdict_line
 from gistembed.files import write_whole
 from gistembed.folder import unfinished_record
@@ -103,7 +103,7 @@ def run_cotrain(config: CoTrainConfig, console: Console, *, resume: bool = False
     try:
         go_through_rounds(training)
         return _finish(training)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         training.journal.add(status="interrupted")
         raise
     except (UserError, OSError):

@@ -42,6 +42,8 @@ class BatchLoss(nn.Module):
         encoder: MicroBatchEncoder | None = None,
         rank: int = 0,
         ranks: int = 1,
+        dims: Sequence[int] | None = None,
+        dim_weights: Sequence[float] | None = None,
     ) -> None:
         """Bind a student to its guide.
 
@@ -60,6 +62,8 @@ class BatchLoss(nn.Module):
             rank: Which of the processes that share each batch this is.
             ranks: How many there are. Each embeds some of the texts, and has the loss of some of the rows;
                 the losses of all add up to that of the batch.
+            dims: See `guided_contrastive_loss`.
+            dim_weights: See `guided_contrastive_loss`.
         """
         super().__init__()
         self.model = model
@@ -72,6 +76,7 @@ class BatchLoss(nn.Module):
         self._kernel: Kernel = kernel
         self._rank, self._ranks = rank, ranks
         self.encoder = encoder or MicroBatchEncoder(sys.maxsize)
+        self._dims, self._dim_weights = dims, dim_weights
         self.step = 0
         self._sums: dict[str, Tensor] = {}
         self._batches = 0
@@ -117,6 +122,8 @@ class BatchLoss(nn.Module):
             hardness_strength=self._hardness_strength,
             kernel=self._kernel,
             rows=rows,
+            dims=self._dims,
+            dim_weights=self._dim_weights,
         )
         self._before = (dict(self._sums), self._batches)
         for name, value in output.metrics.items():
@@ -144,6 +151,16 @@ class BatchLoss(nn.Module):
             means = dict(zip(means, every / self._ranks, strict=True))
         self._sums, self._batches = {}, 0
         return {name: mean.item() for name, mean in means.items()}
+
+    def pending_metrics(self) -> dict[str, Any]:
+        """What gathered since `pop_metrics`, for a checkpoint."""
+        return {"sums": dict(self._sums), "batches": self._batches}
+
+    def resume_metrics(self, pending: Mapping[str, Any]) -> None:
+        """Go on gathering where `pending_metrics` was taken."""
+        device = next(self.parameters()).device
+        self._sums = {name: total.to(device) for name, total in pending["sums"].items()}
+        self._batches = pending["batches"]
 
     def _guide_vectors(self, ids: Tensor, role: Role) -> list[Tensor] | None:
         if not self._guides:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from gistembed.errors import UserError
-from gistembed.pairs.wording import one_line, quoted
+from gistembed.pairs.wording import counted, one_line, quoted
 
 _BYTES_AT_ONCE = 1 << 20
 # An item in characters; whatever is longer isn't one but the rest of a damaged file.
@@ -87,7 +87,7 @@ def array_items(
         text.at += not closed
     text.at += 1
     if text.next_sign():
-        raise UserError(f"{name}: after the array of {number:,} {item}s there is more. {_ADVICE}")
+        raise UserError(f"{name}: after the array of {counted(number, item)} there is more. {_ADVICE}")
 
 
 class _Window:

@@ -7,10 +7,11 @@ from pathlib import Path
 from gistembed.errors import UserError
 from gistembed.files import whole_folder
 from gistembed.pairs.collections.corpus import HIGHEST_SCORE
+from gistembed.pairs.rows.cells import untitled
 from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.texts import Texts
 from gistembed.pairs.wording import quoted
-from gistembed.pairs.writing.layouts import named, untitled
+from gistembed.pairs.writing.layouts import named
 
 HOLDS = frozenset(
     {"anchor id", "positive id", "negative id", "positive title", "negative title"}
