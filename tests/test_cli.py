@@ -59,7 +59,7 @@ def test_help_does_not_load_torch():
 def test_unknown_flag(run):
     code, out, err = run("fit", "--guidee", "x")
     assert (code, out) == (2, "")
-    assert err == "gistembed: No such option: --guidee (Possible options: --guide, --quiet)\n"
+    assert err == "gistembed: No such option: --guidee (Possible options: --dev, --guide, --quiet)\n"
 
 
 def test_missing_setting(run, pairs_file):

@@ -66,7 +66,7 @@ def test_sigterm_while_nothing_is_trained(run, monkeypatch, data, static_folder,
     def terminated(*_):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(pipeline, "rank", terminated)
+    monkeypatch.setattr(pipeline, "rank_at", terminated)
     command = words(data, static_folder, tmp_path / "out")
     code, out, err = run(*command)
     again = shlex.join(["gistembed", *map(str, command), "--resume"])

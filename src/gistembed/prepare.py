@@ -256,7 +256,7 @@ def prepare_guides(config: RunConfig, train: Pairs) -> tuple[GuideWork | Prepare
         UserError: If a guide can't be used, or given vectors aren't those of the texts.
     """
     return tuple(
-        _prepare_vectors(config.data, name, train)
+        _prepare_vectors(config, name, train)
         if is_given(name) or is_columns(name)
         else prepare_guide(config, name, train)
         for name in guides_of(config)

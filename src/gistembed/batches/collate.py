@@ -99,7 +99,8 @@ class PairCollator:
         inputs = [self._features(parts[number].texts, parts[number].role) for number in shares[self._rank]]
         # A process that has less to do than others goes through the model as often all the same.
         least = max(map(len, shares)) if self._equal_passes else 1
-        inputs += [self._features(parts[0].texts[:1], parts[0].role)] * (least - len(inputs))
+        if (fewer := least - len(inputs)) > 0:
+            inputs += [self._features(parts[0].texts[:1], parts[0].role)] * fewer
         batch: dict[str, Any] = {
             f"micro_{number:05d}_{name}": value
             for number, features in enumerate(inputs)
