@@ -218,8 +218,8 @@ def _disks(folder: Path, options: argparse.Namespace) -> Row:
         finally:
             subprocess.run(["umount", str(disk)], check=True)
     row = {
-        "what": f"disks with room for {_DISKS[0]} to {_DISKS[1]} checkpoints, three of which meet while one is "
-        "written",
+        "what": f"disks with room for {_DISKS[0]} to {_DISKS[1]} checkpoints, three of which meet while one "
+        "is written",
         "trials": f"{options.disks}, {full} of them too small",
         "result": f"{damaged} left anything but whole checkpoints; with space freed {stuck} did not resume, "
         f"{other} ended with other weights",

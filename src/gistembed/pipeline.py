@@ -32,7 +32,7 @@ from gistembed.record import BestRecord, GuideRecord, ModelRecord, RunRecord, Tr
 from gistembed.report import render_card, render_report
 from gistembed.saved import read_back
 from gistembed.terms import DataSet, TrainedModel
-from gistembed.train import KeepBest, steps_between, train_student
+from gistembed.train import KeepBest, steps_between, stops_after_step, train_student
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -255,25 +255,26 @@ def _train(
             on_interrupt=lambda: console.say("stopping after this step; once more stops at once"),
             warn=console.warn,
         )
-    stopped = Terminated() if outcome.terminated else KeyboardInterrupt()
     if not outcome.finished:
-        raise stopped
-    folder.save_model(student, place)
-    saved = read_back(student, folder.model(place), run.train)
-    training = TrainingRecord(
-        model=name,
-        loss="guided" if name == "guided" else "infonce",
-        steps=outcome.steps,
-        batch_size=plan.batches.batch_size,
-        negatives_per_row=negatives_per_row(run),
-        seconds=journal.seconds(stage),
-        pairs_per_second=outcome.pairs_per_second,
-        history=outcome.history,
-        best=_best_record(best) if best is not None else None,
-    )
-    journal.add(trainings=[*journal.record.trainings, training])
-    if outcome.interrupted:
-        raise stopped
+        raise Terminated if outcome.terminated else KeyboardInterrupt
+    waiting = "stopping when the model is saved; once more stops at once"
+    with stops_after_step(lambda: console.say(waiting)) as stop:
+        folder.save_model(student, place)
+        saved = read_back(student, folder.model(place), run.train)
+        training = TrainingRecord(
+            model=name,
+            loss="guided" if name == "guided" else "infonce",
+            steps=outcome.steps,
+            batch_size=plan.batches.batch_size,
+            negatives_per_row=negatives_per_row(run),
+            seconds=journal.seconds(stage),
+            pairs_per_second=outcome.pairs_per_second,
+            history=outcome.history,
+            best=_best_record(best) if best is not None else None,
+        )
+        journal.add(trainings=[*journal.record.trainings, training])
+    if outcome.interrupted or stop:
+        raise Terminated if outcome.terminated or stop.terminated else KeyboardInterrupt
     return saved
 
 
