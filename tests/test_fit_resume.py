@@ -74,6 +74,27 @@ def test_sigterm_while_nothing_is_trained(run, monkeypatch, data, static_folder,
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
 
 
+def test_sigterm_while_a_trained_model_is_saved_waits_for_it(run, monkeypatch, data, static_folder, tmp_path):
+    """Ended at once, the training would be lost back to its last checkpoint."""
+    save_model = RunFolder.save_model
+
+    def terminated(self, model, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        save_model(self, model, name)
+
+    command = [word for word in words(data, static_folder, tmp_path / "out") if word != "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save_model", terminated)
+        code, _, err = run(*command)
+    assert code == 143
+    assert "stopping when the model is saved; once more stops at once" in err.splitlines()
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (record["status"], record["trainings"][0]["steps"]) == ("interrupted", 6)
+    code, _, err = run(*command, "--resume")
+    assert code == 0
+    assert "unguided: trained already" in err.splitlines()
+
+
 def test_damaged_checkpoints_are_told_on_the_console(run, monkeypatch, data, static_folder, tmp_path):
     command = [word for word in words(data, static_folder, tmp_path / "out") if word != "--quiet"]
     with monkeypatch.context() as patch:

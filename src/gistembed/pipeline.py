@@ -42,7 +42,7 @@ from gistembed.record import BestRecord, GuideRecord, ModelRecord, RunRecord, Tr
 from gistembed.report import render_card, render_report
 from gistembed.saving import save_trained
 from gistembed.terms import DataSet, TrainedModel
-from gistembed.train import KeepBest, TrainingOutcome, steps_between, train_student
+from gistembed.train import KeepBest, TrainingOutcome, steps_between, stops_after_step, train_student
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -269,28 +269,32 @@ def _train(
         student, outcome, best = _trained(run, name, guides, folder, console)
     if not outcome.finished:
         raise _stopped(outcome)
-    saved = save_trained(run, student, folder, place)
+    waiting = "stopping when the model is saved; once more stops at once"
+    with stops_after_step(lambda: console.say(waiting)) as stop:
+        saved = save_trained(run, student, folder, place)
+        training = TrainingRecord(
+            model=name,
+            loss="guided" if name == "guided" else "infonce",
+            steps=outcome.steps,
+            batch_size=run.plan.batches.batch_size,
+            negatives_per_row=negatives_per_row(run),
+            seconds=journal.seconds(stage),
+            pairs_per_second=outcome.pairs_per_second,
+            history=outcome.history,
+            micro_batches=outcome.micro_batches,
+            replayed=outcome.replayed,
+            best=_best_record(best) if best is not None else None,
+        )
+        journal.add(trainings=[*journal.record.trainings, training])
     if outcome.replayed:
         console.say(
             f"{name}: {outcome.replayed:,} of the {outcome.micro_batches:,} micro-batches of a batch were "
             "computed twice, to fit into memory"
         )
-    training = TrainingRecord(
-        model=name,
-        loss="guided" if name == "guided" else "infonce",
-        steps=outcome.steps,
-        batch_size=run.plan.batches.batch_size,
-        negatives_per_row=negatives_per_row(run),
-        seconds=journal.seconds(stage),
-        pairs_per_second=outcome.pairs_per_second,
-        history=outcome.history,
-        micro_batches=outcome.micro_batches,
-        replayed=outcome.replayed,
-        best=_best_record(best) if best is not None else None,
-    )
-    journal.add(trainings=[*journal.record.trainings, training])
     if outcome.interrupted:
         raise _stopped(outcome)
+    if stop:
+        raise Terminated if stop.terminated else KeyboardInterrupt
     return saved
 
 

@@ -4,6 +4,7 @@ from gistembed.train.adapt import Adaptation, adapt, merge_lora, remove_lora
 from gistembed.train.best import KeepBest, steps_between
 from gistembed.train.feasible import check_feasible
 from gistembed.train.run import TrainingOutcome, TrainingPlan, train_student, training_arguments
+from gistembed.train.signals import stops_after_step
 
 __all__ = [
     "Adaptation",
@@ -15,6 +16,7 @@ __all__ = [
     "merge_lora",
     "remove_lora",
     "steps_between",
+    "stops_after_step",
     "train_student",
     "training_arguments",
 ]
