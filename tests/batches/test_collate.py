@@ -89,7 +89,7 @@ def test_micro_batches_are_sorted_and_as_large_as_the_budget_allows(bert, rows):
     assert all(len(call) * max(call) <= _BUDGET for call in lengths)
     assert all((len(call) + 1) * following[0] > _BUDGET for call, following in pairwise(lengths))
     for number, call in enumerate(lengths):
-        assert collated.batch[f"micro_{number:03d}_input_ids"].shape == (len(call), max(call))
+        assert collated.batch[f"micro_{number:05d}_input_ids"].shape == (len(call), max(call))
 
 
 def test_a_text_longer_than_the_budget_stands_alone(bert):
@@ -125,6 +125,7 @@ def test_labels_by_value(bert):
         *(f"{role}_ids" for role in ("anchor", "positive", "negative", "known")),
         *(f"{role}_texts" for role in ("anchor", "positive", "negative")),
         "known_offsets",
+        "unit_counts",
     }
 
 
