@@ -56,7 +56,10 @@ def test_sharded_processes_train_as_one_does(no_dropout, tmp_path):
             torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize(("ranks", "batch_size", "accumulation"), [(2, 10, 1), (4, 7, 2)])
+@pytest.mark.parametrize(
+    ("ranks", "batch_size", "accumulation"),
+    [(2, 7, 2), pytest.param(4, 7, 2, marks=pytest.mark.slow)],
+)
 def test_processes_train_as_one_does(no_dropout, tmp_path, ranks, batch_size, accumulation):
     """Batches of seven rows for four processes among them: not all can have as many as others.
 
