@@ -49,7 +49,8 @@ def test_help_does_not_load_torch():
     """Help must be quick; what makes it slow is the import of the heavy libraries."""
     program = (
         "import sys; import gistembed.cli; "
-        "print({'torch', 'transformers', 'datasets', 'plotly', 'pyarrow', 'scipy'} & set(sys.modules))"
+        "print({'torch', 'transformers', 'datasets', 'plotly', 'pyarrow', 'scipy', 'onnx', 'peft'} "
+        "& set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
@@ -58,7 +59,7 @@ def test_help_does_not_load_torch():
 def test_unknown_flag(run):
     code, out, err = run("fit", "--guidee", "x")
     assert (code, out) == (2, "")
-    assert err == "gistembed: No such option: --guidee (Possible options: --guide, --quiet)\n"
+    assert err == "gistembed: No such option: --guidee (Possible options: --dev, --guide, --quiet)\n"
 
 
 def test_missing_setting(run, pairs_file):

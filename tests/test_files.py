@@ -8,7 +8,7 @@ import pytest
 from safetensors import SafetensorError
 
 from gistembed.errors import StorageError, UserError
-from gistembed.files import library_writes, storage_error, write_whole
+from gistembed.files import library_writes, storage_error, whole_folder, write_whole
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -19,6 +19,37 @@ def fail(*_arguments, **_options):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_new_folder(tmp_path, monkeypatch):
+    """All is on the disk before the folder has its name."""
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: flushed.append(Path(f"/dev/fd/{descriptor}").resolve())
+    )
+    with whole_folder(tmp_path / "folder") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").write_bytes(b"one")
+        assert not (tmp_path / "folder").exists()
+    assert flushed == [partial / "inner", partial / "inner" / "file", partial, tmp_path]
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "folder",
+        "folder/inner",
+        "folder/inner/file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(os, "fsync"), (Path, "rename"), (Path, "mkdir")], ids=["fsync", "rename", "mkdir"]
+)
+def test_a_failing_disk_leaves_no_folder(tmp_path, monkeypatch, place, name):
+    monkeypatch.setattr(place, name, fail)
+    with (
+        pytest.raises(OSError, match="No space left on device"),
+        whole_folder(tmp_path / "folder") as partial,
+    ):
+        (partial / "file").write_bytes(b"one")
+    assert contents(tmp_path) == {}
 
 
 def test_new_and_old_files(tmp_path):
@@ -101,6 +132,8 @@ def test_what_the_disk_refused(error, kind, line):
     "error",
     [
         SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        Exception("No space left on device (os error 28)"),
+        RuntimeError("basic_ios::clear: iostream error"),
         RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file"),
     ],
 )
@@ -113,3 +146,33 @@ def test_libraries_that_lose_the_error_number(tmp_path, error):
 def test_other_errors_of_libraries_stay_as_they_are(tmp_path):
     with pytest.raises(RuntimeError, match="shapes"), library_writes(tmp_path):
         raise RuntimeError("shapes do not match")
+
+
+def test_a_folder_is_there_whole(tmp_path):
+    place = tmp_path / "place"
+    with whole_folder(place) as partial:
+        (partial / "inside").mkdir()
+        (partial / "inside" / "file").write_text("content")
+        assert not place.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    assert (place / "inside" / "file").read_text() == "content"
+
+
+@pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full", "interrupted"])
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path, error):
+    def half():
+        with whole_folder(tmp_path / "place") as partial:
+            (partial / "file").write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_folder_in_the_place_stays(tmp_path):
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "mine").write_text("mine")
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "place"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["place", "mine"]

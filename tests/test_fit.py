@@ -61,6 +61,7 @@ def test_run_json_holds_the_whole_run(finished):
         "method": "components",
         "train_pairs": 180,
         "held_out_pairs": 20,
+        "dev_pairs": 0,
         "dropped_pairs": 0,
         "components": record["split"]["components"],
         "largest_component": record["split"]["largest_component"],

@@ -112,6 +112,33 @@ def test_instructions_before_the_texts(settings):
     assert not any("instruction" in warning for warning in run.warnings)
 
 
+def test_what_is_encoded_ahead_is_all_that_a_run_needs(run, settings):
+    """Two sources, of which one has instructions to put before its texts."""
+    guide, store = settings["guide"][0], settings["store"]
+    base = ("guide", "encode", *settings["data"], "--guide", guide, "--store", store, "--json")
+    assert run(*base)[0] == 0
+    (ahead,) = prepared(settings).guides
+    assert len(ahead.missing) == 0
+    (ahead,) = prepared(settings, instructions="prefix").guides
+    assert len(ahead.missing) > 0, "the prefixed texts are others"
+    code, out, err = run(*base, "--instructions", "prefix")
+    # All other texts are there; these are the anchors with their instructions.
+    assert (code, err, json.loads(out)["encoded"]) == (0, "", 24)
+    data, student, guide, out = (settings.pop(name) for name in ("data", "student", "guide", "out"))
+    result = fit(data, student, guide, out=out, instructions="prefix", quiet=True, **settings)
+    (guide,) = result.record.guides
+    assert (guide.encoded, guide.texts > 0) == (0, True)
+
+
+def test_instructions_are_ignored_or_put_before(run, settings):
+    base = ("guide", "encode", *settings["data"], "--guide", settings["guide"][0])
+    code, _, err = run(*base, "--instructions", "prompt")
+    assert (code, err) == (
+        2,
+        "gistembed: --instructions prompt: unknown; choose one of ignore, prefix\n",
+    )
+
+
 def test_texts_that_count_as_one_are_on_one_side(settings, tmp_path):
     rows = [{"query": f"{'Q' if i % 2 else 'q'}{i // 2}", "pos": f"p{i}"} for i in range(60)]
     settings |= {"data": [str(write(tmp_path / "case.jsonl", rows))], "same_text": "normalised"}
@@ -154,7 +181,10 @@ def test_settings_that_contradict_each_other(run, settings, tmp_path):
         f'{tmp_path}/own.toml: [tasks] faq: negatives of its own need batches of its own; set batches to "one_task"\n',
     )
     code, _, err = run(*base, "--max-score", "0")
-    assert err == "gistembed: fit: max_score tells negatives from positives only with min_score; give both\n"
+    assert (
+        err
+        == "gistembed: --max-score 0.0: max_score tells negatives from positives only with min_score; give both\n"
+    )
 
 
 def test_findings_are_told_kept_and_shown(settings, tmp_path, capfd):

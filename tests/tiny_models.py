@@ -47,6 +47,7 @@ def save_bert(
     default_prompt: str | None = None,
     max_length: int = MAX_LENGTH,
     seed: int = 0,
+    dropout: float = 0.1,
 ) -> Path:
     """A two-layer BERT with random weights, mean pooling and a WordPiece vocabulary of single letters."""
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
@@ -58,6 +59,8 @@ def save_bert(
         num_attention_heads=2,
         intermediate_size=2 * DIMENSIONS,
         max_position_embeddings=64,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
     )
     with TemporaryDirectory() as bare, torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gistembed.cotraining import CoTrainResult, cotrain
     from gistembed.dropin import CachedGISTEmbedLoss, GISTEmbedLoss, GuideCollator
     from gistembed.errors import UserError
     from gistembed.loss import LossOutput, guided_contrastive_loss
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CachedGISTEmbedLoss",
+    "CoTrainResult",
     "FitResult",
     "GISTEmbedLoss",
     "GuideCollator",
@@ -27,6 +29,7 @@ __all__ = [
     "Pairs",
     "UserError",
     "__version__",
+    "cotrain",
     "fit",
     "guided_contrastive_loss",
     "read_pairs",
@@ -34,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "CachedGISTEmbedLoss": "gistembed.dropin",
+    "CoTrainResult": "gistembed.cotraining",
     "FitResult": "gistembed.pipeline",
     "GISTEmbedLoss": "gistembed.dropin",
     "GuideCollator": "gistembed.dropin",
@@ -42,6 +46,7 @@ _HOMES = {
     "MaskPolicy": "gistembed.mask",
     "Pairs": "gistembed.pairs",
     "UserError": "gistembed.errors",
+    "cotrain": "gistembed.cotraining",
     "fit": "gistembed.pipeline",
     "guided_contrastive_loss": "gistembed.loss",
     "read_pairs": "gistembed.pairs",

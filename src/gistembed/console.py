@@ -28,6 +28,7 @@ class Console:
             quiet: Say nothing at all.
         """
         self._console = RichConsole(stderr=True, quiet=quiet, highlight=False)
+        self._warned: set[str] = set()
 
     def say(self, text: str) -> None:
         """One line; user text in it is shown as it is, never read as markup."""
@@ -38,7 +39,10 @@ class Console:
         self._console.print(table)
 
     def warn(self, text: str) -> None:
-        """One line that should not be overlooked."""
+        """One line that should not be overlooked; once is enough."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
         self._console.print(f"warning: {text}", markup=False, style="yellow", soft_wrap=True)
 
     @contextmanager

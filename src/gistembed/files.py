@@ -4,11 +4,14 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from gistembed.errors import StorageError, UserError
+
+_SIGNS_OF_A_FULL_DISK = ("os error 28", "PytorchStreamWriter failed", "iostream error")
 
 
 @contextlib.contextmanager
@@ -40,6 +43,34 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     flush_folder(path.parent)
 
 
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder beside the place; once all is written, flush its files to disk and rename.
+
+    No reader and no crash ever sees half of it. What a crash leaves is a hidden folder beside the place.
+
+    Args:
+        path: Where the folder goes; nothing is there, or an empty folder.
+
+    Yields:
+        The folder to write into, empty. What is opened in it has to be closed again.
+
+    Raises:
+        OSError: If the disk refuses; nothing is left behind.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        partial.mkdir()
+        yield partial
+        for place in (*partial.rglob("*"), partial):
+            _flush(place)
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    flush_folder(path.parent)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all; see `whole_file`.
 
@@ -52,7 +83,11 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Make what was renamed or removed in a folder outlast a crash of the machine."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _flush(folder)
+
+
+def _flush(place: Path) -> None:
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -99,12 +134,12 @@ def library_writes(place: Path) -> Iterator[None]:
     Raises:
         OSError: If the disk is full.
     """
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (SafetensorError, RuntimeError) as error:
-        # safetensors and torch.save lose the error number; the text is all there is to go by.
-        if "os error 28" in str(error) or "PytorchStreamWriter failed" in str(error):
+    except OSError:
+        raise
+    except Exception as error:
+        # Libraries in other languages lose the error number; the text is all there is to go by.
+        if any(sign in str(error) for sign in _SIGNS_OF_A_FULL_DISK):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
         raise

@@ -2,14 +2,68 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from gistembed.errors import UserError
 from gistembed.files import can_be_written, library_writes, write_whole
 from gistembed.models import EmbeddingModel, no_progress_bars
-from gistembed.record import RunRecord
+from gistembed.record import ProgressRecord, Record, RunRecord
+
+Begun = TypeVar("Begun", bound=ProgressRecord)
+
+
+def unfinished_record(place: Path, kind: type[Begun], *, resume: bool) -> Begun | None:
+    """Check an output folder, and read the record of what was begun in it; nothing is written.
+
+    Args:
+        place: Where the record stands, in a folder that need not exist yet.
+        kind: The class of the record.
+        resume: Whether the user wants to go on with what was begun there.
+
+    Returns:
+        The record; None for a fresh folder.
+
+    Raises:
+        UserError: If the folder can't be used.
+    """
+    path = place.parent
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--out {path}: a file; choose a folder")
+    if not path.exists() or not any(path.iterdir()):
+        if not can_be_written(path):
+            raise UserError(f"--out {path}: can't be written; choose another folder")
+        return None
+    if not place.is_file():
+        raise UserError(f"--out {path}: holds files of something else; choose an empty or a new folder")
+    try:
+        record = kind.model_validate_json(place.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise UserError(
+            f"--out {path}: its {place.name} can't be read by this version; choose another folder"
+        ) from error
+    if record.status == "finished":
+        raise UserError(f"--out {path}: holds a finished run; choose another folder")
+    if not resume:
+        raise UserError(
+            f"--out {path}: holds an unfinished run; go on with --resume, or choose another folder"
+        )
+    return record
+
+
+def write_record(place: Path, record: Record) -> None:
+    """Write a record as JSON, whole.
+
+    Args:
+        place: Where it goes; folders above it that are missing are made.
+        record: The record.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    write_whole(place, content.encode())
 
 
 class RunFolder:
@@ -31,28 +85,7 @@ class RunFolder:
             UserError: If the folder can't be used.
         """
         self.path = path
-        self.unfinished: RunRecord | None = None
-        if path.exists() and not path.is_dir():
-            raise UserError(f"--out {path}: a file; choose a folder")
-        if not path.exists() or not any(path.iterdir()):
-            if not can_be_written(path):
-                raise UserError(f"--out {path}: can't be written; choose another folder")
-            return
-        if not self.record_path.is_file():
-            raise UserError(f"--out {path}: holds files of something else; choose an empty or a new folder")
-        try:
-            record = RunRecord.model_validate_json(self.record_path.read_bytes())
-        except (ValidationError, OSError) as error:
-            raise UserError(
-                f"--out {path}: its run.json can't be read by this version; choose another folder"
-            ) from error
-        if record.status == "finished":
-            raise UserError(f"--out {path}: holds a finished run; choose another folder")
-        if not resume:
-            raise UserError(
-                f"--out {path}: holds an unfinished run; go on with --resume, or choose another folder"
-            )
-        self.unfinished = record
+        self.unfinished = unfinished_record(self.record_path, RunRecord, resume=resume)
 
     @property
     def record_path(self) -> Path:
@@ -79,17 +112,27 @@ class RunFolder:
 
     def write_record(self, record: RunRecord) -> None:
         """Write ``run.json``, whole."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(self.record_path, content.encode())
+        write_record(self.record_path, record)
 
     def save_model(self, model: EmbeddingModel, name: str) -> None:
         """Save a trained model as a plain sentence-transformers folder, there whole or not at all."""
+        self._save_whole(name, lambda place: model.model.save_pretrained(place, create_model_card=False))
+
+    def save_adapter(self, model: EmbeddingModel, name: str) -> None:
+        """Save the adapters of a model trained with LoRA as peft reads them, there whole or not at all."""
+        transformer = model.model.transformers_model
+        assert transformer is not None, "LoRA is for transformers"
+        # Whose weights it belongs to, as the user calls them and not as they were found on this machine.
+        for config in transformer.peft_config.values():
+            config.base_model_name_or_path = model.name
+        self._save_whole(name, transformer.save_pretrained)
+
+    def _save_whole(self, name: str, save: Callable[[str], object]) -> None:
         partial = self.path / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         try:
             with no_progress_bars(), library_writes(partial):
-                model.model.save_pretrained(str(partial), create_model_card=False)
+                save(str(partial))
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise

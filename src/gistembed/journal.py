@@ -11,8 +11,9 @@ from gistembed.folder import RunFolder
 from gistembed.prepare import PreparedRun
 from gistembed.record import RunRecord
 
-# Where a run writes, where vectors are kept and who makes them has no influence on its result.
-_WITHOUT_INFLUENCE = ("out", "store", "guide_workers")
+# Where and when a run writes, where vectors are kept, who makes them and what is computed twice to save
+# memory has no influence on its result.
+_WITHOUT_INFLUENCE = ("out", "store", "guide_workers", "graph_memory_gb", "save_every")
 
 
 def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
@@ -58,6 +59,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         eval_data=data_record(run.eval_pairs) if run.eval_pairs is not None else None,
         split=run.split,
         student=model_record(run.student, run.tokens.lengths),
+        adaptation=run.adaptation,
         findings=list(run.findings),
         warnings=run.warnings,
     )

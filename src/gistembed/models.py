@@ -329,14 +329,19 @@ def memory_errors(advice: str) -> Iterator[None]:
     Raises:
         UserError: If memory runs out.
     """
-    import torch
-
     try:
         yield
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not ran_out_of_memory(error):
             raise
         raise UserError(f"out of memory; {advice}") from error
+
+
+def ran_out_of_memory(error: RuntimeError) -> bool:
+    """Whether this is how torch says that memory ran out, on an accelerator or on the CPU."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def resolve_folder(name: str, *, option: str) -> Path:

@@ -2,22 +2,32 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gistembed import ranks
 from gistembed.audit import audit_masks, audited_batches
 from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
 from gistembed.describe import model_record
-from gistembed.errors import UserError
-from gistembed.evaluate import ModelScores, evaluation_record, rank, score, verdict_line
+from gistembed.errors import Terminated, UserError
+from gistembed.evaluate import (
+    METRICS,
+    ModelScores,
+    RetrievalTask,
+    evaluation_record,
+    rank,
+    rank_at,
+    score,
+    verdict_line,
+)
 from gistembed.files import write_whole
 from gistembed.folder import RunFolder
-from gistembed.guide import GuideVectors, GuideWork, do_work, embed_now, text_ids_by_role
+from gistembed.guide import GuideVectors, GuideWork, do_work, embed_now, stored_vectors, text_ids_by_role
 from gistembed.journal import Journal, first_record
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.prepare import (
@@ -28,10 +38,18 @@ from gistembed.prepare import (
     plan_lines,
     prepare_run,
 )
-from gistembed.record import GuideRecord, ModelRecord, RunRecord, TrainingFinding, TrainingRecord
+from gistembed.record import (
+    BestRecord,
+    GuideRecord,
+    ModelRecord,
+    RunRecord,
+    TrainingFinding,
+    TrainingRecord,
+)
 from gistembed.report import render_card, render_report
+from gistembed.saving import save_trained
 from gistembed.terms import DataSet, TrainedModel
-from gistembed.train import train_student
+from gistembed.train import KeepBest, TrainingOutcome, steps_between, stops_after_step, train_student
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -80,6 +98,7 @@ def fit(
         UserError: If data, models or settings are not as they should be; nothing is written then. Also if
             training stops because of them; what is done so far is kept then.
         KeyboardInterrupt: If the user interrupts; what is done so far is kept, and ``resume`` goes on.
+        Terminated: The same for SIGTERM while the student is trained.
     """
     given = {"data": data, "student": student, "guide": guide, "out": Path(out)}
     settings |= {name: value for name, value in given.items() if value is not None}
@@ -89,12 +108,18 @@ def fit(
 
 def run_fit(config: RunConfig, console: Console, *, resume: bool = False) -> FitResult:
     """`fit` for a configuration that is checked already."""
+    ranks.meet()
+    console = console if ranks.is_first() else Console(quiet=True)
     folder, run, record = _ready(config, console, resume=resume)
+    # Nobody writes before all have looked at the folder.
+    ranks.wait_for_all()
+    if not ranks.is_first():
+        return _assist(run, folder, record, console)
     console.say(plan_lines(run))
     journal = Journal(folder, record)
     try:
         return _go(run, folder, journal, console)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         journal.add(status="interrupted")
         raise
     except (UserError, OSError):
@@ -121,22 +146,21 @@ def _ready(config: RunConfig, console: Console, *, resume: bool) -> tuple[RunFol
 def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console) -> FitResult:
     """All stages in order; each adds what it found to the journal."""
     guides = [_vectors(run, number, journal, console) for number in range(len(run.guides))]
+    ranks.wait_for_all()
     if run.guided:
         _audit(run, guides, journal, console)
     scores = {"base": _score(run, run.student, "base", journal, console)}
     run.student.model.cpu()
-    names: list[TrainedModel] = ["guided"] if run.guided else ["unguided"]
-    if run.guided and run.config.compare_unguided:
-        names.insert(0, "unguided")
+    names = _models_to_train(run)
     for name in names:
         # The model that the run is about goes by the plain name; the one it is compared with by its own.
         place = "model" if name == names[-1] else name
         if any(training.model == name for training in journal.record.trainings):
             console.say(f"{name}: trained already")
+            saved = load_model(folder.model(place), option="--out")
         else:
-            _train(run, name, place, guides, folder, journal, console)
+            saved = _train(run, name, place, guides, folder, journal, console)
         # What is scored is what was saved, read back as its users will.
-        saved = load_model(folder.model(place), option="--out")
         scores[name] = _score(run, saved, name, journal, console)
     evaluations = [
         evaluation_record(data, task, {name: tasks[data] for name, tasks in scores.items()})
@@ -151,6 +175,28 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
     journal.add(**changes)
     folder.finish()
     return FitResult(folder.model("model"), folder.report, verdict, journal.record)
+
+
+def _assist(run: PreparedRun, folder: RunFolder, record: RunRecord, console: Console) -> FitResult:
+    """The part of all processes but the first: they train with it, and leave all else to it."""
+    ranks.wait_for_all()
+    guides = [
+        guide.vectors if isinstance(guide, PreparedVectors) else stored_vectors(guide) for guide in run.guides
+    ]
+    run.student.model.cpu()
+    for name in _models_to_train(run):
+        if not any(training.model == name for training in record.trainings):
+            _, outcome, _ = _trained(run, name, guides, folder, console)
+            if outcome.interrupted:
+                raise _stopped(outcome)
+    return FitResult(folder.model("model"), folder.report, "told by the first process", record)
+
+
+def _models_to_train(run: PreparedRun) -> list[TrainedModel]:
+    """The models of the comparison in the order of training; the one that the run is about comes last."""
+    if not run.guided:
+        return ["unguided"]
+    return ["unguided", "guided"] if run.config.compare_unguided else ["guided"]
 
 
 def _vectors(run: PreparedRun, number: int, journal: Journal, console: Console) -> GuideVectors:
@@ -223,14 +269,59 @@ def _train(
     folder: RunFolder,
     journal: Journal,
     console: Console,
-) -> None:
-    """Train a fresh copy of the student and save it."""
+) -> EmbeddingModel:
+    """Train a fresh copy of the student, save it, and read it back."""
     stage = f"train {name}"
+    with journal.timed(stage):
+        student, outcome, best = _trained(
+            run, name, guides, folder, console, lambda finding: _noticed(finding, name, journal, console)
+        )
+    if not outcome.finished:
+        raise _stopped(outcome)
+    waiting = "stopping when the model is saved; once more stops at once"
+    with stops_after_step(lambda: console.say(waiting)) as stop:
+        saved = save_trained(run, student, folder, place)
+        training = TrainingRecord(
+            model=name,
+            loss="guided" if name == "guided" else "infonce",
+            steps=outcome.steps,
+            batch_size=run.plan.batches.batch_size,
+            negatives_per_row=negatives_per_row(run),
+            seconds=journal.seconds(stage),
+            pairs_per_second=outcome.pairs_per_second,
+            history=outcome.history,
+            micro_batches=outcome.micro_batches,
+            replayed=outcome.replayed,
+            best=_best_record(best) if best is not None else None,
+        )
+        journal.add(trainings=[*journal.record.trainings, training])
+    if outcome.replayed:
+        console.say(
+            f"{name}: {outcome.replayed:,} of the {outcome.micro_batches:,} micro-batches of a batch were "
+            "computed twice, to fit into memory"
+        )
+    if outcome.interrupted:
+        raise _stopped(outcome)
+    if stop:
+        raise Terminated if stop.terminated else KeyboardInterrupt
+    return saved
+
+
+def _trained(
+    run: PreparedRun,
+    name: TrainedModel,
+    guides: list[GuideVectors],
+    folder: RunFolder,
+    console: Console,
+    on_finding: Callable[[TrainingFinding], None] = lambda finding: None,
+) -> tuple[EmbeddingModel, TrainingOutcome, KeepBest | None]:
+    """A trained copy of the student, what came of it, and what watched for the best model."""
     student = load_student(run.config)
     plan = run.plan
     if name == "unguided" and run.config.guides_itself:
         plan = replace(plan, policy=replace(plan.policy, scorer="guide"))
-    with journal.timed(stage), console.stage(stage, plan.steps) as progress:
+    best = _keep_best(run, student)
+    with console.stage(f"train {name}", plan.steps) as progress:
         done = 0
 
         def on_step(step: int) -> None:
@@ -247,34 +338,50 @@ def _train(
             checkpoints=folder.checkpoints / name,
             logs=folder.logs(name),
             resume=folder.unfinished is not None,
+            best=best,
             on_step=on_step,
             on_interrupt=lambda: console.say("stopping after this step; once more stops at once"),
-            on_finding=lambda finding: _noticed(finding, name, journal, console),
+            on_finding=on_finding,
+            warn=console.warn,
         )
-    if not outcome.finished:
-        raise KeyboardInterrupt
-    folder.save_model(student, place)
-    training = TrainingRecord(
-        model=name,
-        loss="guided" if name == "guided" else "infonce",
-        steps=outcome.steps,
-        batch_size=plan.batches.batch_size,
-        negatives_per_row=negatives_per_row(run),
-        seconds=journal.seconds(stage),
-        pairs_per_second=outcome.pairs_per_second,
-        history=outcome.history,
+    return student, outcome, best
+
+
+def _stopped(outcome: TrainingOutcome) -> KeyboardInterrupt | Terminated:
+    return Terminated() if outcome.terminated else KeyboardInterrupt()
+
+
+def _keep_best(run: PreparedRun, student: EmbeddingModel) -> KeepBest | None:
+    """What watches for the best model, if the run keeps the best."""
+    dev, metric = run.dev, run.config.keep_best
+    if dev is None or metric is None:
+        return None
+    return KeepBest(
+        metric,
+        lambda _: ranks.first_says(lambda: float(score(dev, rank(student, dev))[metric].mean())),
+        every=steps_between(run.config.eval_every, run.plan.steps),
+        patience=run.config.patience,
     )
-    journal.add(trainings=[*journal.record.trainings, training])
-    if outcome.interrupted:
-        raise KeyboardInterrupt
+
+
+def _best_record(best: KeepBest) -> BestRecord:
+    assert best.step is not None, "the last step is scored"
+    return BestRecord(
+        metric=best.metric,
+        step=best.step,
+        score=dict(best.curve)[best.step],
+        curve=best.curve,
+        stopped_early=best.stopped,
+    )
 
 
 def _noticed(finding: TrainingFinding, name: TrainedModel, journal: Journal, console: Console) -> None:
     """Keep what was noticed about a training; an attempt before this one may have noticed the same."""
-    others = [one for one in journal.record.noticed.get(name, []) if one.code != finding.code]
-    journal.add(noticed=journal.record.noticed | {name: [*others, finding]})
-    # What stops the training is said by the error.
-    if finding.severity != "error":
+    before = journal.record.noticed.get(name, [])
+    if finding.severity == "error" or finding.code not in {one.code for one in before}:
+        others = [one for one in before if one.code != finding.code]
+        journal.add(noticed=journal.record.noticed | {name: [*others, finding]})
+    if finding.severity != "error":  # which stops the training, and is said then
         console.warn(f"{finding.what} {finding.advice}")
 
 
@@ -285,7 +392,17 @@ def _score(
     stage = f"evaluate {name}"
     texts = sum(len(task.queries) + len(task.documents) for task in run.tasks.values())
     with journal.timed(stage), console.stage(stage, texts) as progress:
-        rankings = {data: rank(model, task, progress) for data, task in run.tasks.items()}
-        return {
-            data: ModelScores(rankings[data], score(task, rankings[data])) for data, task in run.tasks.items()
-        }
+        return {data: _model_scores(model, task, run.plan.dims, progress) for data, task in run.tasks.items()}
+
+
+def _model_scores(
+    model: EmbeddingModel,
+    task: RetrievalTask,
+    dims: tuple[int, ...] | None,
+    on_progress: Callable[[int], None],
+) -> ModelScores:
+    """One model's scores on one task; at each of these dimensions too, the widest of which are all."""
+    rankings = rank_at(model, task, dims, on_progress)
+    scores = [score(task, ranking) for ranking in rankings]
+    by_dims = {dim: one[METRICS[0]] for dim, one in zip(dims, scores, strict=True)} if dims else {}
+    return ModelScores(rankings[0], scores[0], by_dims)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from gistembed.guide import (
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
-from gistembed.prepare_pairs import read_data, split_pairs, task_mix
-from gistembed.record import Finding, SplitRecord
+from gistembed.prepare_dev import choose_dev, metric_of
+from gistembed.prepare_pairs import ReadSettings, read_data, split_pairs, task_mix
+from gistembed.record import AdaptationRecord, Finding, SplitRecord
 from gistembed.terms import DataSet
-from gistembed.train import TrainingPlan, training_arguments
+from gistembed.train import Adaptation, TrainingPlan, adapt, check_feasible, remove_lora, training_arguments
 
 # The default batch is halved for little data, so that an epoch has some steps to learn in.
 _LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
@@ -41,6 +43,8 @@ _LARGEST_BATCH, _SMALLEST_BATCH, _FEWEST_STEPS = 128, 16, 16
 _EXAMINED_PAIRS = 100_000
 _DEFAULT_RATES = {"static": 2e-3}
 _DEFAULT_RATE = 2e-5
+# Adapters start from nothing, and take larger steps than weights that know something already.
+_DEFAULT_LORA_RATE = 2e-4
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,29 @@ class PreparedVectors:
 
 
 @dataclass(frozen=True)
+class RunPairs:
+    """The pairs of a run, read and split.
+
+    Attributes:
+        pairs: All pairs that were read.
+        eval_pairs: The user's own evaluation pairs, if given.
+        split: How the held-out pairs were chosen.
+        train: The pairs to train on.
+        tasks: What models are scored on, by name: ``held-out``, then ``retention``.
+        dev: What the best model is chosen by; None to keep that of the last step.
+        warnings: What the user should know.
+    """
+
+    pairs: Pairs
+    eval_pairs: Pairs | None
+    split: SplitRecord
+    train: Pairs
+    tasks: Mapping[DataSet, RetrievalTask]
+    dev: RetrievalTask | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class PreparedRun:
     """A run that is ready to start.
 
@@ -71,7 +98,9 @@ class PreparedRun:
         split: How the held-out pairs were chosen.
         train: The pairs to train on.
         tasks: What the models are scored on, by name: ``held-out``, then ``retention``.
+        dev: What the best model is chosen by; None to keep that of the last step.
         student: The model before training.
+        adaptation: What of it is trained; None if it is all of it.
         tokens: What the student reads for each training text.
         guides: The guides; none for a run without, or for a student that is its own.
         plan: How to train.
@@ -85,7 +114,9 @@ class PreparedRun:
     split: SplitRecord
     train: Pairs
     tasks: Mapping[DataSet, RetrievalTask]
+    dev: RetrievalTask | None
     student: EmbeddingModel
+    adaptation: AdaptationRecord | None
     tokens: TokenCache
     guides: tuple[GuideWork | PreparedVectors, ...]
     plan: TrainingPlan
@@ -104,10 +135,21 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
     Raises:
         UserError: If anything about the run is not as it should be.
     """
+    if config.keep_best is not None:
+        config = config.model_copy(update={"keep_best": metric_of(config.keep_best)})
+    return prepare_student(config, read_and_split(config, console), console)
+
+
+def read_and_split(config: RunConfig, console: Console) -> RunPairs:
+    """The pairs of a run: to train on, to choose by, and to score on.
+
+    Raises:
+        UserError: If anything about them is not as it should be.
+    """
     warnings = config.ignored()
     for warning in warnings:
         console.warn(warning)
-    pairs = read_data(config, console)
+    pairs = read_data(config.data, ReadSettings.of(config), console)
     if pairs.instructed:
         warnings.append(
             f"{pairs.instructed:,} rows come with an instruction that nobody reads; "
@@ -115,6 +157,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
         )
         console.warn(warnings[-1])
     pairs, train, held_out, eval_pairs, split = split_pairs(config, pairs)
+    train, dev, split = choose_dev(config, train, split)
     retention = read_pairs(retention_path() if config.retention is None else config.retention)
     held_out_task = RetrievalTask.from_pairs(held_out, held_out.source)
     if len(held_out_task.queries) < FEWEST_QUERIES:
@@ -122,27 +165,7 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
             f"{len(held_out_task.queries)} held-out queries are too few for a verdict; give more with --eval"
         )
         console.warn(warnings[-1])
-    sizes = _sizes(config, train)
-    student = load_student(config)
-    rate = config.learning_rate or _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
-    names = config.guide or () if config.loss == "guided" else ()
-    for warning in _ignored_by_guides(config, names):
-        warnings.append(warning)
-        console.warn(warning)
-    guides = tuple(
-        _prepare_vectors(config.data, name, train)
-        if is_given(name) or is_columns(name)
-        else _prepare_guide(config, name, train)
-        for name in names
-    )
-    resolved = config.model_copy(update=sizes | {"learning_rate": rate})
-    plan = _training_plan(resolved, train)
-    tokens = _tokens(student, train, console)
-    findings = _findings(train, student, tokens, console)
-    # Names and values of the user's own trainer arguments are checked now, not after the guide's long work.
-    training_arguments(plan, config.out)
-    return PreparedRun(
-        config=resolved,
+    return RunPairs(
         pairs=pairs,
         eval_pairs=eval_pairs,
         split=split,
@@ -153,7 +176,46 @@ def prepare_run(config: RunConfig, console: Console) -> PreparedRun:
                 retention, RETENTION_NAME if config.retention is None else retention.source
             ),
         },
+        dev=dev,
+        warnings=tuple(warnings),
+    )
+
+
+def prepare_student(config: RunConfig, data: RunPairs, console: Console) -> PreparedRun:
+    """What a run needs besides its pairs: the student, its guides, and the plan.
+
+    Args:
+        config: The configuration.
+        data: The pairs.
+        console: Where progress is shown.
+
+    Raises:
+        UserError: If anything about the run is not as it should be.
+    """
+    train, warnings = data.train, list(data.warnings)
+    student = load_student(config)
+    resolved = resolve(config, train, student)
+    for warning in _ignored_by_guides(config, guides_of(config)):
+        warnings.append(warning)
+        console.warn(warning)
+    guides = prepare_guides(config, train)
+    plan = training_plan(resolved, train, student)
+    # Names and values of the user's own trainer arguments, and what they ask of the student and the machine,
+    # are checked now, not after the guide's long work.
+    check_feasible(student.model, training_arguments(plan, config.out))
+    adaptation = _adaptation(student, plan)
+    tokens = read_tokens(student, train, console)
+    findings = _findings(train, student, tokens, console)
+    return PreparedRun(
+        config=resolved,
+        pairs=data.pairs,
+        eval_pairs=data.eval_pairs,
+        split=data.split,
+        train=train,
+        tasks=data.tasks,
+        dev=data.dev,
         student=student,
+        adaptation=adaptation,
         tokens=tokens,
         guides=guides,
         plan=plan,
@@ -172,6 +234,35 @@ def load_student(config: RunConfig) -> EmbeddingModel:
     )
 
 
+def resolve(config: RunConfig, train: Pairs, student: EmbeddingModel) -> RunConfig:
+    """The configuration with the sizes and the learning rate that data and student ask for, if not given.
+
+    Raises:
+        UserError: If there are too few pairs for them.
+    """
+    rate = config.learning_rate or _default_rate(config, student)
+    return config.model_copy(update=_sizes(config, train) | {"learning_rate": rate})
+
+
+def guides_of(config: RunConfig) -> Sequence[str]:
+    """Names of what guides; none for a run without, or for a student that is its own."""
+    return config.guide or () if config.loss == "guided" else ()
+
+
+def prepare_guides(config: RunConfig, train: Pairs) -> tuple[GuideWork | PreparedVectors, ...]:
+    """What guides, and what it has to encode; nothing is written.
+
+    Raises:
+        UserError: If a guide can't be used, or given vectors aren't those of the texts.
+    """
+    return tuple(
+        _prepare_vectors(config, name, train)
+        if is_given(name) or is_columns(name)
+        else prepare_guide(config, name, train)
+        for name in guides_of(config)
+    )
+
+
 def plan_lines(run: PreparedRun) -> str:
     """What a run is going to do, for a person to check."""
     plan, split = run.plan, run.split
@@ -181,6 +272,12 @@ def plan_lines(run: PreparedRun) -> str:
         f"{split.dropped_pairs:,} left out because they share a text with those",
         f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
     ]
+    if run.dev is not None:
+        lines.append(f"the best model by {run.config.keep_best} on {split.dev_pairs:,} further pairs is kept")
+    if run.adaptation is not None:
+        lines.append(adaptation_line(run.adaptation))
+    if plan.dims is not None:
+        lines.append(f"Matryoshka: embeddings of {', '.join(f'{dim:,}' for dim in plan.dims)} numbers")
     if len(tasks) > 1:
         sizes = ", ".join(f"{name or 'none'} ({size:,})" for name, size in tasks.items())
         lines.append(f"tasks: {sizes}; mixing {run.config.mixing}, batches {run.config.batches}")
@@ -201,6 +298,14 @@ def plan_lines(run: PreparedRun) -> str:
         f"{negatives_per_row(run):,} negatives for each query before the mask"
     )
     return "\n".join(lines)
+
+
+def adaptation_line(adaptation: AdaptationRecord) -> str:
+    """What of the student is trained."""
+    return (
+        f"{adaptation.words}: {adaptation.trained_parameters:,} of {adaptation.all_parameters:,} parameters "
+        "are trained"
+    )
 
 
 def negatives_per_row(run: PreparedRun) -> int:
@@ -239,7 +344,22 @@ def default_batch_size(pairs: int) -> int:
     return min(size, pairs)
 
 
-def _tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCache:
+def _default_rate(config: RunConfig, student: EmbeddingModel) -> float:
+    if config.lora is not None:
+        return _DEFAULT_LORA_RATE
+    return _DEFAULT_RATES.get(student.kind, _DEFAULT_RATE)
+
+
+def _adaptation(student: EmbeddingModel, plan: TrainingPlan) -> AdaptationRecord | None:
+    """What is going to be trained; the student is left with the weights and the embeddings that it has."""
+    adaptation = adapt(student.model, plan.adaptation)
+    if plan.adaptation.lora is not None:
+        remove_lora(student.model)
+    return adaptation
+
+
+def read_tokens(student: EmbeddingModel, train: Pairs, console: Console) -> TokenCache:
+    """What the student reads for each training text."""
     texts = texts_by_role(student, train.anchors, np.concatenate([train.positives, train.negative_ids]))
     count = sum(map(len, texts.values()))
     with console.stage(f"tokenise, {Path(student.name).name}", count, passing=True) as progress:
@@ -287,20 +407,30 @@ def _ignored_by_guides(config: RunConfig, names: Sequence[str]) -> list[str]:
     return [f"{name} is ignored, because {what}" for name in ignored if name in given]
 
 
-def _prepare_vectors(data: Any, name: str, train: Pairs) -> PreparedVectors:  # noqa: ANN401
+def _prepare_vectors(config: RunConfig, name: str, train: Pairs) -> PreparedVectors:
     if is_columns(name):
-        if isinstance(data, list | tuple):
+        if isinstance(config.data, list | tuple):
             raise UserError(
                 f"--guide {name}: columns of vectors are read from one source of pairs, not from several"
             )
-        vectors = column_vectors(data, name, train)
+        vectors = column_vectors(config.data, name, train, instructions=config.instructions)
         identity = column_identity(vectors)
     else:
         vectors, identity = given_vectors(name, train), given_identity(name)
     return PreparedVectors(name, identity, vectors, len(train.text_ids()))
 
 
-def _prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
+def prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
+    """What a guide that is a model or an endpoint has to encode.
+
+    Args:
+        config: How it is asked, and where its vectors are kept.
+        name: The guide.
+        train: The pairs whose texts it reads.
+
+    Raises:
+        UserError: If there is no such guide, or it can't be set so.
+    """
     settings = GuideSettings(
         name,
         prompts=config.guide_prompts,
@@ -316,10 +446,16 @@ def _batch_plan(config: RunConfig, train: Pairs, batch_size: int) -> BatchPlan:
     return BatchPlan(len(train), batch_size, config.seed, task_mix(config, train, batch_size))
 
 
-def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
+def training_plan(config: RunConfig, train: Pairs, student: EmbeddingModel) -> TrainingPlan:
+    """How to train, from a configuration that is resolved.
+
+    Raises:
+        UserError: If the mask, a task or a dimension can't be had with these pairs and this student.
+    """
     assert config.batch_size is not None
     assert config.steps is not None
     assert config.learning_rate is not None
+    dims, dim_weights = _dims(config, student)
     return TrainingPlan(
         batches=_batch_plan(config, train, config.batch_size),
         steps=config.steps,
@@ -332,7 +468,36 @@ def _training_plan(config: RunConfig, train: Pairs) -> TrainingPlan:
         kernel=config.kernel,
         trainer=config.trainer,
         task_policies=_task_policies(config, train),
+        micro_batch_tokens=config.micro_batch_tokens,
+        graph_bytes=None if config.graph_memory_gb is None else int(config.graph_memory_gb * 1e9),
+        save_every=_save_every(config),
+        adaptation=Adaptation(config.lora, config.freeze, config.seed),
+        dims=dims,
+        dim_weights=dim_weights,
     )
+
+
+def _save_every(config: RunConfig) -> int | timedelta:
+    every = config.save_every
+    return every if isinstance(every, int) else timedelta(seconds=float(every.removesuffix("s")))
+
+
+def _dims(
+    config: RunConfig, student: EmbeddingModel
+) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+    """The leading dimensions that are trained for and their weights, the whole embedding first."""
+    if not config.matryoshka:
+        return None, None
+    whole = student.dimensions
+    if max(config.matryoshka) > whole:
+        raise UserError(
+            f"--matryoshka {max(config.matryoshka)}: the student's embeddings have {whole} numbers; "
+            "choose fewer"
+        )
+    weights = config.matryoshka_weights or (1.0,) * len(config.matryoshka)
+    by_dim = {whole: 1.0} | dict(zip(config.matryoshka, weights, strict=True))
+    widest_first = sorted(by_dim, reverse=True)
+    return tuple(widest_first), tuple(by_dim[dim] for dim in widest_first)
 
 
 def _task_policies(config: RunConfig, train: Pairs) -> dict[int, MaskPolicy]:

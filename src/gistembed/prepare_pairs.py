@@ -1,6 +1,8 @@
 """The pairs of a run: read from one source or several, split, and mixed."""
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,23 +22,79 @@ from gistembed.pairs import (
     same_texts,
     without_texts,
 )
+from gistembed.pairs.read import Instructions
 from gistembed.record import SplitRecord
 
 
-def read_data(config: RunConfig, console: Console) -> Pairs:
-    """All pairs that the configuration names, over one table of texts.
+@dataclass(frozen=True)
+class ReadSettings:
+    """How every source of a run is read; see `read_pairs`.
+
+    Attributes:
+        columns: Columns by role, if their names don't tell.
+        grades: Which rows of pairs with scores or labels are positives.
+        instructions: What becomes of instructions beside the texts.
+    """
+
+    columns: Mapping[str, Sequence[str]] | None = None
+    grades: Grades | None = None
+    instructions: Instructions = "ignore"
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "ReadSettings":
+        """Those of a configuration."""
+        grades = None if config.min_score is None else Grades(config.min_score, config.max_score)
+        return cls(config.columns, grades, config.instructions)
+
+    def read(self, source: Any, texts: Texts) -> Pairs:  # noqa: ANN401
+        """The pairs of one source.
+
+        Args:
+            source: See `read_pairs`.
+            texts: The table to number the texts in.
+
+        Raises:
+            UserError: If anything in the source isn't as it should be.
+        """
+        return read_pairs(
+            source, columns=self.columns, texts=texts, grades=self.grades, instructions=self.instructions
+        )
+
+
+def read_data(data: object, settings: ReadSettings, console: Console) -> Pairs:
+    """All pairs of one source or several, over one table of texts.
+
+    Args:
+        data: The source, or several.
+        settings: How they are read.
+        console: Where it is said what was read.
 
     Raises:
         UserError: If anything in a source isn't as it should be.
     """
     texts = Texts()
     parts = []
-    for source in sources(config.data):
+    for source in sources(data):
         if isinstance(source, str | os.PathLike):
             console.say(f"reading {os.fspath(source)}")
-        parts.append(_read(config, source, texts))
+        parts.append(settings.read(source, texts))
         console.say(_columns_line(parts[-1]))
     return join_pairs(parts)
+
+
+def read_beside(config: RunConfig, data: object, pairs: Pairs) -> Pairs:
+    """Further pairs over the table of those that were read, as the configuration says.
+
+    Args:
+        config: The configuration.
+        data: One source, or several.
+        pairs: The pairs that were read.
+
+    Raises:
+        UserError: If anything in a source isn't as it should be.
+    """
+    settings = ReadSettings.of(config)
+    return join_pairs([settings.read(source, pairs.texts) for source in sources(data)])
 
 
 def sources(data: object) -> list[Any]:
@@ -52,7 +110,7 @@ def split_pairs(config: RunConfig, pairs: Pairs) -> tuple[Pairs, Pairs, Pairs, P
     """
     given = None
     if config.eval is not None:
-        given = join_pairs([_read(config, source, pairs.texts) for source in sources(config.eval)])
+        given = read_beside(config, config.eval, pairs)
     if config.same_text == "normalised":
         same = same_texts(pairs.texts)
         pairs = normalised(pairs, same)
@@ -103,16 +161,6 @@ def task_mix(config: RunConfig, train: Pairs, batch_size: int) -> TaskMix | None
             'no batch of their own; choose a smaller size, or set batches to "mixed"'
         )
     return mix
-
-
-def _read(config: RunConfig, source: Any, texts: Texts) -> Pairs:  # noqa: ANN401
-    """Pairs of one source, as the configuration says."""
-    grades = None
-    if config.min_score is not None:
-        grades = Grades(config.min_score, config.max_score)
-    return read_pairs(
-        source, columns=config.columns, texts=texts, grades=grades, instructions=config.instructions
-    )
 
 
 def _columns_line(pairs: Pairs) -> str:

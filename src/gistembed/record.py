@@ -18,6 +18,16 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ProgressRecord(Record):
+    """Base of the records of what may be unfinished.
+
+    Attributes:
+        status: ``running``, ``interrupted``, ``failed`` or ``finished``.
+    """
+
+    status: Status
+
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -128,7 +138,8 @@ class SplitRecord(Record):
             tie both sides together were dropped) or ``given`` (the user's own evaluation data).
         train_pairs: Pairs trained on.
         held_out_pairs: Pairs kept for evaluation.
-        dropped_pairs: Pairs in neither, because they share a text with the held-out side.
+        dev_pairs: Training pairs that were kept to choose the best model by.
+        dropped_pairs: Pairs in none, because they share a text with a side that was held out.
         components: Groups of pairs that are tied together by shared texts.
         largest_component: Pairs in the largest such group.
     """
@@ -136,6 +147,7 @@ class SplitRecord(Record):
     method: Literal["components", "cut", "given"]
     train_pairs: int
     held_out_pairs: int
+    dev_pairs: int = 0
     dropped_pairs: int
     components: int
     largest_component: int
@@ -244,6 +256,43 @@ class StepRecord(Record):
     metrics: dict[str, float]
 
 
+class BestRecord(Record):
+    """Which step's model was kept.
+
+    Attributes:
+        metric: What it was chosen by.
+        step: The step of the best score.
+        score: That score.
+        curve: All scores with their steps; that of step 0 is the model before training.
+        stopped_early: Whether training ended because no better score came.
+    """
+
+    metric: str
+    step: int
+    score: float
+    curve: list[tuple[int, float]]
+    stopped_early: bool
+
+
+class AdaptationRecord(Record):
+    """What of a student was trained, where it was not all of it.
+
+    Attributes:
+        words: The same in words.
+        frozen: Names of the parts that kept their weights, as the transformer calls them; none with LoRA,
+            where the whole student kept them.
+        lora_layers: Names of the linear layers that had an adapter.
+        trained_parameters: Number of parameters that were trained.
+        all_parameters: Number of all parameters, adapters included.
+    """
+
+    words: str
+    frozen: list[str]
+    lora_layers: list[str]
+    trained_parameters: int
+    all_parameters: int
+
+
 class TrainingRecord(Record):
     """One training run.
 
@@ -256,6 +305,9 @@ class TrainingRecord(Record):
         seconds: Time spent in training.
         pairs_per_second: Training speed.
         history: Logged points in order.
+        micro_batches: Parts in which the last batch went through the student.
+        replayed: Those of them that were computed twice, to take less memory.
+        best: Which step's model was kept; None for that of the last.
     """
 
     model: TrainedModel
@@ -266,6 +318,9 @@ class TrainingRecord(Record):
     seconds: float
     pairs_per_second: float
     history: list[StepRecord]
+    micro_batches: int = 1
+    replayed: int = 0
+    best: BestRecord | None = None
 
 
 class Interval(Record):
@@ -329,6 +384,18 @@ class QueryChange(Record):
     right_after: bool
 
 
+class DimensionRecord(Record):
+    """Scores of embeddings that were cut to their leading dimensions.
+
+    Attributes:
+        dimensions: How many were kept.
+        scores: Model name → mean of the metric that the verdict is about, with its interval.
+    """
+
+    dimensions: int
+    scores: dict[str, Interval]
+
+
 class EvaluationRecord(Record):
     """Scores of all models on one data set.
 
@@ -342,6 +409,8 @@ class EvaluationRecord(Record):
         comparisons: Pairs of models, most important first.
         improved: Queries that gained most from base to tuned.
         worsened: Queries that lost most from base to tuned.
+        by_dimensions: Scores at each number of dimensions that a Matryoshka run trained for, the widest
+            first; nothing for another run.
     """
 
     data: DataSet
@@ -353,14 +422,14 @@ class EvaluationRecord(Record):
     comparisons: list[Comparison]
     improved: list[QueryChange] = []
     worsened: list[QueryChange] = []
+    by_dimensions: list[DimensionRecord] = []
 
 
-class RunRecord(Record):
+class RunRecord(ProgressRecord):
     """A whole run of ``gistembed fit``.
 
     Attributes:
         version: Version of this record's layout.
-        status: ``running``, ``interrupted``, ``failed`` or ``finished``.
         started: Start of the run, ISO 8601 with time zone.
         config: The resolved configuration, every default filled in.
         inputs: Digest of everything that went in, by name: pairs, evaluation pairs, models.
@@ -370,6 +439,7 @@ class RunRecord(Record):
         eval_data: The user's own evaluation pairs, if given.
         split: How the held-out pairs were chosen.
         student: The student before training.
+        adaptation: What of it was trained; None if it was all of it.
         guides: The guides; none for an unguided run.
         audit: What the guide masks; None for an unguided run.
         trainings: The training runs, in order.
@@ -382,7 +452,6 @@ class RunRecord(Record):
     """
 
     version: int = RECORD_VERSION
-    status: Status
     started: str
     config: dict[str, Any]
     inputs: dict[str, str]
@@ -392,6 +461,7 @@ class RunRecord(Record):
     eval_data: DataRecord | None = None
     split: SplitRecord
     student: ModelRecord
+    adaptation: AdaptationRecord | None = None
     guides: list[GuideRecord] = []
     audit: AuditRecord | None = None
     trainings: list[TrainingRecord] = []

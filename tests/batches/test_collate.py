@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from tests.pairs.pairs_samples import pairs_of, rows_of_texts
 from tests.tiny_models import MAX_LENGTH
 
-from gistembed.batches import PairCollator, TokenCache, collate
+from gistembed.batches import PairCollator, TokenCache
 from gistembed.models import load_model
 
 _BUDGET = 60
@@ -49,9 +49,10 @@ class Collated:
             return features(cache, text_ids, role)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(collate, "_MICRO_BATCH_TOKENS", budget)
             patch.setattr(TokenCache, "features", spy)
-            self.batch = PairCollator(student, pairs, tokens)([{"row": row} for row in range(len(pairs))])
+            self.batch = PairCollator(student, pairs, tokens, micro_batch_tokens=budget)(
+                [{"row": row} for row in range(len(pairs))]
+            )
         self.labels = self.batch["label"]
         self.units = [unit for call in self.calls for unit in call]
 
@@ -88,7 +89,7 @@ def test_micro_batches_are_sorted_and_as_large_as_the_budget_allows(bert, rows):
     assert all(len(call) * max(call) <= _BUDGET for call in lengths)
     assert all((len(call) + 1) * following[0] > _BUDGET for call, following in pairwise(lengths))
     for number, call in enumerate(lengths):
-        assert collated.batch[f"micro_{number:03d}_input_ids"].shape == (len(call), max(call))
+        assert collated.batch[f"micro_{number:05d}_input_ids"].shape == (len(call), max(call))
 
 
 def test_a_text_longer_than_the_budget_stands_alone(bert):
@@ -126,6 +127,7 @@ def test_labels_by_value(bert):
         *(f"{role}_texts" for role in ("anchor", "positive", "negative")),
         "known_offsets",
         "rows",
+        "unit_counts",
     }
 
 

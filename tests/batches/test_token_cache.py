@@ -22,7 +22,6 @@ from gistembed.batches import (
     PairCollator,
     TokenCache,
     batch_ids,
-    collate,
     text_lengths,
     texts_by_role,
     tokens,
@@ -135,12 +134,10 @@ def test_batches_are_those_that_preprocessing_gives(students, name, rows, data):
     student, pairs = students[name], pairs_of(rows)
     cache = TokenCache.read(student, pairs)
     chosen = data.draw(st.lists(st.sampled_from(range(len(rows))), min_size=1, max_size=6))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collate, "_MICRO_BATCH_TOKENS", 60)
-        batch, expected = (
-            PairCollator(student, pairs, tokens)([{"row": row} for row in chosen])
-            for tokens in (cache, TokenCache(cache.lengths, "is told to", {}))
-        )
+    batch, expected = (
+        PairCollator(student, pairs, tokens, micro_batch_tokens=60)([{"row": row} for row in chosen])
+        for tokens in (cache, TokenCache(cache.lengths, "is told to", {}))
+    )
     assert_same(batch.pop("label"), expected.pop("label"))
     assert_same(batch, expected)
 
@@ -292,7 +289,7 @@ def test_a_model_that_reads_more_than_tokens_is_not_cached(bert_folder, monkeypa
     batch = PairCollator(student, pairs, cache)([{"row": 0}])
     del batch["label"]
     expected = changed(["a", "bcd"], prompt="", task="document")
-    assert_same(batch, {f"micro_000_{key}": value for key, value in expected.items()})
+    assert_same(batch, {f"micro_00000_{key}": value for key, value in expected.items()})
 
 
 def test_a_flat_layout_with_more_is_not_cached(static_folder, monkeypatch):

@@ -185,9 +185,9 @@ def test_columns_on_the_command_line():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a", "--columns: 'a' is not of the form text=NAME or label=NAME."),
-        ("anchor=a", "--columns: 'anchor=a' is not of the form text=NAME or label=NAME."),
-        ("text=", "--columns: 'text=' is not of the form text=NAME or label=NAME."),
+        ("a", "--columns: 'a' is not of the form ROLE=NAME; write --columns text=NAME,label=NAME."),
+        ("anchor=a", "--columns: 'anchor' is not a role; write --columns text=NAME,label=NAME."),
+        ("text=", "--columns: 'text=' is not of the form ROLE=NAME; write --columns text=NAME,label=NAME."),
         ("text=a,text=b", "--columns: text is given twice; write --columns text=NAME,label=NAME."),
     ],
 )

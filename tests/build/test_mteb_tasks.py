@@ -133,5 +133,6 @@ def test_without_mteb(monkeypatch):
     with pytest.raises(UserError) as error:
         read_mteb(NAME)
     assert (
-        str(error.value) == f"{NAME}: tasks of MTEB need the package mteb; install it with `pip install mteb`"
+        str(error.value)
+        == f"{NAME}: tasks of MTEB need the package mteb; run `pip install 'gistembed[mteb]'`"
     )

@@ -52,6 +52,34 @@ def test_all_records_in_their_order(run, archive, tmp_path):
     assert written(out) == texts_of(RECORDS)
 
 
+def test_the_bar_of_a_small_archive_comes_to_its_end(run, archive, tmp_path):
+    """Whole megabytes alone would make it 0/0."""
+    _, _, err = run("data", "medi", archive, tmp_path / "out.jsonl")
+    assert "1/1" in err
+    assert "0/0" not in err
+
+
+def test_columns_of_what_follows_with_another_name(run, archive, tmp_path):
+    """Two columns that could each be the weight are none, and stay none."""
+    others, out = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    others.write_text("anchor,positive,weight,row_weight\na,b,0,0\n")
+    code, said, err = run("data", "medi", archive, out, "--concat", others, "--quiet")
+    assert (code, err) == (0, "")
+    assert said.endswith(
+        f"5 rows in {out}; columns renamed, so that the file reads the same: 'weight' is 'source_weight', "
+        "'row_weight' is 'source_row_weight'\n"
+    )
+    assert read(out)[4] == {
+        "anchor": "a",
+        "positive": "b",
+        "negative": None,
+        "anchor_instruction": None,
+        "task": None,
+        "source_weight": "0",
+        "source_row_weight": "0",
+    }
+
+
 def test_mtebcls_comes_after_medi(run, archive, tmp_path):
     others = [tmp_path / "a.jsonl", tmp_path / "b.csv"]
     others[0].write_text(
@@ -65,7 +93,7 @@ def test_mtebcls_comes_after_medi(run, archive, tmp_path):
     assert (code, err) == (0, "")
     assert said == (
         f"4 records; left out: 0 malformed, 0 that the guide disagrees with; 2 rows of {others[0]} follow; "
-        f"1 rows of {others[1]} follow\n7 rows in {out}\n"
+        f"1 row of {others[1]} follows\n7 rows in {out}\n"
     )
     assert [row["anchor"] for row in read(out)] == ["why", "who", "where", "what", "a", "c", "f"]
 
@@ -95,6 +123,7 @@ def test_what_the_guide_disagrees_with_leaves(run, archive, tmp_path, bert_folde
         "malformed": [],
         "filtered": 4 - len(kept),
         "concatenated": {},
+        "renamed": {},
     }
     assert written(out) == texts_of(kept)
     code, said, _ = run("guide", "encode", out, "--guide", bert_folder, "--store", store, "--json")

@@ -1,5 +1,6 @@
 """``gistembed data mtebcls`` from files to a file."""
 
+import gzip
 import json
 import sys
 from types import ModuleType, SimpleNamespace
@@ -114,6 +115,14 @@ def test_names_of_tasks_and_columns(build, tmp_path):
     assert [row["task"] for row in read(out)] == ["one"] * 4 + ["two"] * 4
 
 
+def test_a_packed_file_is_called_without_its_endings(build, tmp_path):
+    """Its task was bank.csv."""
+    data, out = tmp_path / "bank.csv.gz", tmp_path / "out.jsonl"
+    data.write_bytes(gzip.compress(write_csv(tmp_path / "plain.csv").read_bytes()))
+    assert build(data, out, "--quiet")[0] == 0
+    assert {row["task"] for row in read(out)} == {"bank"}
+
+
 def test_a_task_of_mteb(build, tmp_path, monkeypatch):
     data = Dataset.from_dict({"text": [text for text, _ in ROWS], "label": [0, 0, 1, 1]})
     task = SimpleNamespace(
@@ -157,7 +166,7 @@ def test_the_same_file_again(build, tmp_path):
         ),
         (
             ["{out}", "--columns", "text=text,anchor=label"],
-            "--columns: 'anchor=label' is not of the form text=NAME or label=NAME.",
+            "--columns: 'anchor' is not a role; write --columns text=NAME,label=NAME.",
         ),
         (["{folder}/none.csv", "{out}"], "{folder}/none.csv: there is no such file or folder."),
     ],

@@ -131,3 +131,13 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_trained(planned, tmp_path):
+    """The rank of the flag, beside the other settings of the file."""
+    path = tmp_path / "lora.toml"
+    path.write_text("[lora]\nrank = 4\ndropout = 0.1\n", encoding="utf-8")
+    (config, _), _ = planned("--config", path, "--lora", 8, "--matryoshka", "256,128")
+    assert (config.lora.rank, config.lora.dropout, config.matryoshka) == (8, 0.1, (256, 128))
+    (config, _), _ = planned("--freeze", 2)
+    assert (config.lora, config.freeze) == (None, 2)

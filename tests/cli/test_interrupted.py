@@ -44,6 +44,17 @@ def test_a_run_goes_on_with_resume(interrupted, data):
     assert interrupted("gistembed.pipeline.plan_fit", *words, "--dry-run") == "nothing was written"
 
 
+def test_rounds_go_on_with_resume(interrupted):
+    words = ("cotrain", "a", "b", "--data", "pairs.csv", "--out", "o")
+    line = f"go on with: {again(*words, '--resume')}"
+    assert interrupted("gistembed.cotraining.run_cotrain", *words) == line
+
+
+def test_a_search_goes_on_with_resume(interrupted, data):
+    words = ("search", data, "--student", "s", "--guide", "g", "--out", "o", "--trials", "9")
+    assert interrupted("gistembed.search.run_search", *words) == f"go on with: {again(*words, '--resume')}"
+
+
 def test_encoding_goes_on_by_itself(interrupted, data):
     words = ("guide", "encode", data, "--guide", "g")
     line = f"what is encoded stays; go on with: {again(*words)}"

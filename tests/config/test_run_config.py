@@ -172,6 +172,43 @@ def test_mistakes_in_flags_are_blamed_on_the_flag(settings, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("flags", "others", "message"),
+    [
+        (
+            {"batches": "mixed"},
+            {"tasks": {"faq": {"negatives": "explicit"}}},
+            "--batches mixed: [tasks] faq: negatives of its own need batches of its own; "
+            'set batches to "one_task"',
+        ),
+        (
+            {"loss": "guided"},
+            {"guide": None},
+            "--loss guided: a guided run needs a guide; give --guide, or --loss infonce to train without",
+        ),
+        (
+            {"guide": ["a", "b"]},
+            {"mask": {"scorer": "student"}},
+            '--guide a b: [mask] scorer = "student": the student is its own guide; leave guide out',
+        ),
+        (
+            {"max_score": 0.5},
+            {},
+            "--max-score 0.5: max_score tells negatives from positives only with min_score; give both",
+        ),
+    ],
+    ids=["batches", "loss", "guide", "max_score"],
+)
+def test_contradictions_with_a_flag_are_blamed_on_the_flag(flags, others, message):
+    """The file is not wrong by itself; without the flag, it is what is blamed."""
+    with pytest.raises(UserError) as caught:
+        run_config(LEAST | others | flags, source="run.toml", flags=flags)
+    assert str(caught.value) == message
+    with pytest.raises(UserError) as caught:
+        run_config(LEAST | others | flags, source="run.toml")
+    assert str(caught.value) == f"run.toml: {message.partition(': ')[2]}"
+
+
 def test_mistakes_beside_flags_are_blamed_on_the_source():
     with pytest.raises(UserError) as caught:
         run_config(LEAST | {"seed": 3, "warmup": 1}, source="run.toml", flags=["data", "seed"])
@@ -390,3 +427,28 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(UserError) as caught:
             read_toml(path)
         assert str(caught.value) == f"{path}: can't be read: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"patience": 3}, "patience has no effect without keep_best; choose a metric, or leave patience out"),
+        ({"dev": 0.2}, "dev has no effect without keep_best; choose a metric, or leave dev out"),
+        (
+            {"keep_best": "nDCG@10", "eval_every": 1.5},
+            "eval_every 1.5: expected a number of steps, or a share below 1",
+        ),
+        (
+            {"save_every": "soon"},
+            "`save_every` = 'soon': expected a number of steps, or seconds such as \"300s\"",
+        ),
+        ({"save_every": 0}, "`save_every` = 0: expected at least 1 step"),
+        ({"save_every": True}, '`save_every` = True: expected a number of steps, or seconds such as "300s"'),
+    ],
+)
+def test_when_to_save_and_what_to_keep(settings, message):
+    assert refusal(**settings) == f"run.toml: {message}"
+
+
+def test_when_to_save_is_steps_or_seconds():
+    assert [RunConfig(**LEAST, save_every=every).save_every for every in (5, "2.5s")] == [5, "2.5s"]

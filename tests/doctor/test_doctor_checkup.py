@@ -3,14 +3,17 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.doctor.doctor_samples import numbered, real_rows, summary, write
 from tests.real_text import documentation_pairs
 
 from gistembed.doctor import Diagnosis, TokenCounts, diagnose, examine, near, shape
+from gistembed.doctor.numbered import Book, numbered_pairs
 from gistembed.evaluate import retention_path
 from gistembed.models import load_model
-from gistembed.pairs import Texts, read_pairs
+from gistembed.pairs import Texts, join_pairs, read_pairs
 
 
 def test_real_rows_get_one_true_note(tmp_path):
@@ -135,6 +138,23 @@ def test_examine(tmp_path):
     ]
     with pytest.raises(ValueError, match="must be read into the texts of the training pairs"):
         examine(pairs, evaluation=read_pairs(tmp_path / "eval.jsonl"))
+
+
+def test_examples_of_several_sources_name_their_own(tmp_path):
+    """All sources at once, `a.jsonl + b.csv:1`, is a place that nobody finds."""
+    texts = Texts()
+    first = write(tmp_path / "a.jsonl", [("q", ["Q"], [])])
+    second = tmp_path / "b.parquet"
+    pq.write_table(pa.table({"anchor": ["p", "r"], "positive": ["t", "R"]}), second)
+    pairs = join_pairs([read_pairs(source, texts=texts) for source in (first, second)])
+    (found,) = [one for one in examine(pairs) if one.code == "positive-is-anchor"]
+    assert [one.place for one in found.examples] == [f"{first}:1", f"{second}: row 2"]
+    rows = numbered_pairs(pairs, Book(texts))
+    places = [f"{first}:1", f"{second}: row 1", f"{second}: row 2"]
+    drawn = rows.sample(2)
+    known = dict(zip(rows.anchors.tolist(), places, strict=True))
+    assert [drawn.place(row) for row in range(2)] == [known[anchor] for anchor in drawn.anchors.tolist()]
+    assert {drawn.place(row) for row in range(2)} != set(places[:2])
 
 
 def test_a_sample_is_of_whole_rows_and_always_the_same():

@@ -88,6 +88,7 @@ def test_fix_as_json(run, bad, tmp_path):
         "rows": 120,
         "rows_read": 120,
         "changes": {"negative-is-positive": 40},
+        "renamed": {},
     }
 
 
@@ -122,6 +123,26 @@ def test_pairs_with_scores(run, tmp_path):
     assert (found["fixed"]["rows"], found["fixed"]["changes"]) == (120, {"negative-is-positive": 40})
     pairs = read_pairs(copy)
     assert (len(pairs), len(pairs.negative_ids)) == (120, 0)
+
+
+def test_a_copy_of_rows_with_a_label(run, tmp_path):
+    """Under its own name the label would keep the copy from being read, and weights of 0 would drop rows."""
+    lines = [f"{anchor},{own[0]},0,0" for anchor, own, _ in plain_rows(120)]
+    data, copy = tmp_path / "pairs.csv", tmp_path / "copy.jsonl"
+    data.write_text("\n".join(["sentence1,sentence2,label,weight", *lines]))
+    command = ("data", "doctor", data, "--columns", "anchor=sentence1,positive=sentence2", "--no-near")
+    code, out, err = run(*command, "--quiet", "--fix", copy)
+    assert (code, err) == (0, "")
+    assert out == (
+        f"{data}: training is advisable; nothing was found\n"
+        f"{copy}: 120 of 120 rows, 0 changes, listed in {copy}.changes.jsonl; columns renamed, so that the "
+        "file reads the same: 'label' is 'source_label', 'weight' is 'source_weight'\n"
+        f"{copy}: training is advisable; nothing was found\n"
+    )
+    assert len(read_pairs(copy)) == 120
+    code, out, _ = run(*command, "--json", "--fix", tmp_path / "other.jsonl")
+    fixed = json.loads(out)["fixed"]
+    assert (code, fixed["renamed"]) == (0, {"label": "source_label", "weight": "source_weight"})
 
 
 @pytest.mark.parametrize("guide", ["http://localhost:1/v1#m", "vectors.npy", "columns:anchor=a,positive=b"])

@@ -1,6 +1,7 @@
 """The mended copy: what leaves it, what is written down, and that nothing half-done stays behind."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +9,7 @@ from tests.doctor.doctor_samples import colliding_rows, real_rows, write
 
 from gistembed.doctor import diagnose, mend, mending
 from gistembed.errors import UserError
+from gistembed.files import whole_file
 from gistembed.pairs import read_rows
 
 FIXABLE = {
@@ -166,14 +168,33 @@ def test_places_that_are_refused(tmp_path, name, there, message):
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     data = write(tmp_path / "pairs.jsonl", [("q", ["p"], ["q"])])
 
-    def full(rows, path):
-        path.write_text("".join(str(row) for row in rows))
-        raise OSError(28, "No space left on device")
+    @contextmanager
+    def full(path):
+        with whole_file(path) as file:
+            yield file
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mending, "write_rows", full)
+    monkeypatch.setattr(mending, "whole_file", full)
     with pytest.raises(OSError, match="No space"):
         mend(data, tmp_path / "out.jsonl")
     assert names(tmp_path) == ["pairs.jsonl"]
+
+
+def test_a_file_that_comes_meanwhile_stays(tmp_path, monkeypatch):
+    """It stands where the copy was to go, but isn't ours to remove."""
+    data, out = write(tmp_path / "pairs.jsonl", [("q", ["p"], [])]), tmp_path / "out.jsonl"
+    once = mending.read_numbered
+
+    def read_then_come(*arguments):
+        out.write_text("another's")
+        return once(*arguments)
+
+    monkeypatch.setattr(mending, "read_numbered", read_then_come)
+    with pytest.raises(UserError) as refused:
+        mend(data, out)
+    assert str(refused.value) == f"{out}: is there already; choose another name, or remove it"
+    assert names(tmp_path) == ["out.jsonl", "pairs.jsonl"]
+    assert out.read_text() == "another's"
 
 
 def test_a_source_that_changes_meanwhile(tmp_path, monkeypatch):
@@ -198,3 +219,36 @@ def test_a_source_that_changes_meanwhile(tmp_path, monkeypatch):
             mend(data, tmp_path / "out.jsonl")
         assert str(refused.value) == f"{data}: the source changed while it was read; run the command again"
         assert names(tmp_path) == ["pairs.jsonl"]
+
+
+def test_weights_and_trust_are_no_repeats(tmp_path):
+    """The copy keeps what training keeps; a negative that a person trusts stays, not its double."""
+    row = {
+        "anchor": "q",
+        "positive": "p",
+        "negative": ["n", "N"],
+        "negative_trusted": [False, True],
+        "weight": 1.0,
+    }
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row | {"weight": weight}) + "\n" for weight in (1.0, 2.0, 1.0)))
+    result = mend(data, tmp_path / "out.jsonl")
+    assert [(one["negative"], one["negative_trusted"], one["weight"]) for one in lines(result.path)] == [
+        ("N", True, 1.0),
+        ("N", True, 2.0),
+    ]
+    assert result.changes == {"repeated-negative": 3, "repeated-pair": 1, "no-positive-left": 1}
+
+
+def test_a_broken_first_row_condemns_no_others(tmp_path):
+    """All rows of a file of MEDI were unreadable because the first one has no text."""
+    texts = [["Do:", ""], ["Do:", "q"], ["Do:", "r"]]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text(
+        "".join(json.dumps({"query": text, "pos": ["A:", text[1] + "!"]}) + "\n" for text in texts)
+    )
+    result = mend(data, tmp_path / "out.jsonl")
+    assert [(one["anchor"], one["positive"]) for one in lines(result.path)] == [("q", "q!"), ("r", "r!")]
+    assert result.changes == {"unreadable-row": 1}
+    (change, *_) = lines(result.changes_path)
+    assert change["why"].startswith("column 'query', item 2 is empty.")

@@ -1,6 +1,7 @@
 """Repeats and contradictions, against loops over the texts."""
 
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,9 +45,9 @@ def test_contradicting_negatives(rows):
 def test_repeated_pairs(rows):
     seen, expected = set(), {"repeated-pair": 0, "repeated-negative": 0}
     for anchor, positives, negatives in rows:
-        others = tuple(sorted(map(plain, negatives)))
+        others = list(map(plain, negatives))
         for positive in positives:
-            pair = (plain(anchor), plain(positive), others)
+            pair = (plain(anchor), plain(positive), frozenset(others))
             expected["repeated-pair"] += pair in seen
             seen.add(pair)
         expected["repeated-negative"] += len(others) - len(set(others))
@@ -67,7 +68,7 @@ def test_same_as_anchor(rows):
 def test_earlier_pair_is_the_first_of_those_looked_at(rows):
     view = numbered(rows)
     looked = np.arange(len(view.positives)) % 2 == 0
-    pairs = [(anchor, positive, sorted(negatives)) for anchor, own, negatives in rows for positive in own]
+    pairs = [(anchor, positive, set(negatives)) for anchor, own, negatives in rows for positive in own]
     expected = []
     for number, pair in enumerate(pairs):
         earlier = [other for other in range(0, number, 2) if pairs[other] == pair]
@@ -121,6 +122,16 @@ def test_the_same_pair_with_other_negatives_is_no_repeat():
     """One row for each negative is how triplets are written."""
     rows = [("q", ["p"], [f"n{number}"]) for number in range(5)]
     assert same.repeated_pairs(numbered(rows)) == []
+
+
+def test_the_same_pair_with_another_weight_or_trust_is_no_repeat():
+    """Reading keeps both, so that neither may be called a repeat, or be mended away."""
+    rows = numbered([("q", ["p"], ["n", "N"])] * 2)
+    assert counts(same.repeated_pairs(rows)) == {"repeated-pair": 1, "repeated-negative": 2}
+    trusting = np.array([False, True, False, False])
+    assert counts(same.repeated_pairs(replace(rows, trusted=trusting))) == {"repeated-negative": 2}
+    weights = np.array([1, 2], np.float32)
+    assert counts(same.repeated_pairs(replace(rows, weights=weights))) == {"repeated-negative": 2}
 
 
 def test_hubs():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pairs.pairs_samples import pairs_of, rows_of_texts
 
-from gistembed.evaluate import METRICS, RetrievalTask, rank, score
+from gistembed.evaluate import METRICS, RetrievalTask, rank, rank_at, score
 from gistembed.models import EmbeddingModel
 
 
@@ -175,3 +175,25 @@ def test_blocks_of_queries_do_not_show(monkeypatch):
     blocks = rank(model, task)
     np.testing.assert_array_equal(blocks.documents, whole.documents)
     np.testing.assert_array_equal(blocks.similarities, whole.similarities)
+
+
+def test_embeddings_are_cut_and_normalised_again():
+    """Cosine (0.6, 0.64, 0.48) · (0.6, 0, 0.8) is 0.744 whole, 0.6 / √(0.36 + 0.4096) cut to two numbers.
+
+    Without the second normalisation, the cut one would be 0.36.
+    """
+    task = RetrievalTask.from_pairs(pairs_of([("q", "near", []), ("q", "far", [])]), "test")
+    model = KnownModel.of(
+        {
+            ("anchor", "q"): (0.6, 0.64, 0.48),
+            ("document", "near"): (0.6, 0.0, 0.8),
+            ("document", "far"): (0.0, 1.0, 0.0),
+        }
+    )
+    whole, cut = rank_at(model, task, [3, 2])
+    assert ranked_texts(task, whole) == [["near", "far"]]
+    np.testing.assert_allclose(whole.similarities, [[0.744, 0.64]], atol=1e-6)
+    assert ranked_texts(task, cut) == [["far", "near"]]
+    length = np.sqrt(0.36 + 0.4096)
+    np.testing.assert_allclose(cut.similarities, [[0.64 / length, 0.6 / length]], atol=1e-6)
+    np.testing.assert_array_equal(rank(model, task).similarities, whole.similarities)

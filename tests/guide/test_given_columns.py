@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from gistembed import UserError, fit
 from gistembed.guide import column_identity, column_vectors
-from gistembed.pairs import read_pairs
+from gistembed.pairs import Grades, read_pairs
 
 NAME = "columns:anchor=av,positive=pv"
 ROWS = [
@@ -44,6 +44,102 @@ def test_lists_of_texts_have_lists_of_vectors(tmp_path):
     pairs, vectors = vectors_of(path, f"{NAME},negative=nv")
     ids = np.array([pairs.texts.id_of(text) for text in "bcd"])
     np.testing.assert_array_equal(vectors.of(ids, "document"), [[1, 1], [1, 2], [3, 4]])
+
+
+def by_text(pairs, vectors, role):
+    """The vector of each text that has one in a role."""
+    ids = np.flatnonzero(vectors.rows[role] >= 0)
+    return {pairs.texts[one]: vectors.of(np.array([one]), role)[0].tolist() for one in ids.tolist()}
+
+
+def test_titles_belong_to_the_texts():
+    """The text that models read is title and text: looked up by the cell alone, it had no vector."""
+    rows = [{"query": "a", "av": [1, 0], "pos": "b", "pv": [0.5, 0.5], "positive_title": "B"}]
+    pairs, vectors = vectors_of(rows)
+    assert by_text(pairs, vectors, "document") == {"B b": [0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"query": ["Ask:", "a"], "av": [1, 0], "pos": ["Say:", "b"], "pv": [0, 1]}],
+        [
+            {"query": "a", "av": [1, 0], "pos": "b", "pv": [0, 1]}
+            | {"prompt": "Ask:", "pos_instruction": "Say:"}
+        ],
+    ],
+    ids=["in the cell", "beside it"],
+)
+def test_instructions_before_the_texts(tmp_path, rows):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    pairs = read_pairs(path, instructions="prefix")
+    vectors = column_vectors(path, NAME, pairs, instructions="prefix")
+    assert by_text(pairs, vectors, "anchor") == {"Ask: a": [1, 0]}
+    assert by_text(pairs, vectors, "document") == {"Say: b": [0, 1]}
+    pairs = read_pairs(path)
+    assert by_text(pairs, column_vectors(path, NAME, pairs), "document") == {"b": [0, 1]}
+    with pytest.raises(UserError) as caught:
+        column_vectors(path, NAME, pairs, instructions="prefix")
+    assert str(caught.value) == (
+        f"{path}:1: {NAME} has no vector for the text 'a' as an anchor; 2 of 2 texts in their roles have "
+        "none. Add their vectors; texts are compared character by character."
+    )
+
+
+def test_a_negative_that_is_blank_has_no_vector(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    row = {
+        "query": "a",
+        "av": [1, 0],
+        "pos": "b",
+        "pv": [0, 1],
+        "neg": ["c", "", "d"],
+        "nv": [[1, 1], None, [2, 1]],
+    }
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    pairs, vectors = vectors_of(path, f"{NAME},negative=nv")
+    assert by_text(pairs, vectors, "document") == {"b": [0, 1], "c": [1, 1], "d": [2, 1]}
+
+
+@pytest.mark.parametrize("blank", [None, ""], ids=["null", "empty"])
+def test_a_negative_that_is_only_a_title_has_a_vector(tmp_path, blank):
+    path = tmp_path / "pairs.jsonl"
+    row = ROWS[0] | {"neg": ["c", blank], "nv": [[1, 1], [2, 1]], "neg_title": ["C", "D"]}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    pairs, vectors = vectors_of(path, f"{NAME},negative=nv")
+    assert by_text(pairs, vectors, "document") == {"b": [0.5, 0.5], "C c": [1, 1], "D": [2, 1]}
+    row |= {"neg": ["c", blank, blank], "nv": [[1, 1], [2, 1], None], "neg_title": ["C", "D", None]}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        vectors_of(path, f"{NAME},negative=nv")
+    assert str(caught.value) == (
+        f"{path}:1: of its blank negatives, some are only a title and some are nothing. "
+        "Drop the latter, with their vectors."
+    )
+
+
+def test_rows_of_the_middle_need_no_usable_vector():
+    """Their texts are none of the pairs'."""
+    rows = [ROWS[0] | {"score": 5}, ROWS[1] | {"score": 3, "av": None}]
+    data = Dataset.from_list(rows)
+    grades = Grades(4.0, 1.0)
+    pairs = read_pairs(data, grades=grades)
+    assert by_text(pairs, column_vectors(data, NAME, pairs), "document") == {"b": [0.5, 0.5]}
+
+
+def test_a_text_that_the_source_no_longer_has(tmp_path):
+    """The claim that its texts all have vectors was never checked: a KeyError told of it, much later."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    pairs = read_pairs(path)
+    path.write_text(json.dumps(ROWS[0]) + "\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        column_vectors(path, NAME, pairs)
+    assert str(caught.value) == (
+        f"{path}:2: {NAME} has no vector for the text 'b' as an anchor; 2 of 4 texts in their roles have "
+        "none. Add their vectors; texts are compared character by character."
+    )
 
 
 def test_the_identity_is_that_of_the_numbers():

@@ -72,7 +72,9 @@ def test_an_id_that_names_texts_of_both_roles(pairs):
 def test_an_id_that_names_two_texts(pairs):
     rows = [Row(Passage("q"), (Passage("a", id="x"), Passage("b", id="x")))]
     write_rows(rows, Path("twice.jsonl"))
-    with pytest.raises(UserError, match=r"^id 'x' names two different texts; give each its own id$"):
+    with pytest.raises(
+        UserError, match=r"^twice\.jsonl: id 'x' names two different texts; give each its own id$"
+    ):
         given_vectors(write(["x"]), read_pairs("twice.jsonl"))
 
 

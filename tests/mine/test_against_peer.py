@@ -79,7 +79,7 @@ def ours(folder, rows, corpus=None, **options):
     pairs = read_pairs(rows, texts=Texts())
     more = None
     if corpus is not None:
-        others = read_corpus(datasets.Dataset.from_dict({"text": corpus}), pairs)
+        others = read_corpus(datasets.Dataset.from_dict({"text": corpus}), pairs).documents
         more = Documents.of(others, embed_now(guide, others))
     mined = mine_negatives(
         pairs, embed_now(guide, pairs), MiningSettings(**options), corpus=more, device="cpu"

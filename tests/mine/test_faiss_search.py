@@ -46,5 +46,6 @@ def test_without_faiss(monkeypatch, tmp_path):
     with pytest.raises(UserError) as error:
         job.check()
     assert str(error.value) == (
-        "--search faiss: faiss is not installed; run `pip install faiss-cpu`, or leave the option out"
+        "--search faiss: faiss is not installed; run `pip install 'gistembed[faiss]'`, or leave the option "
+        "out"
     )

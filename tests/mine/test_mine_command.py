@@ -62,7 +62,7 @@ def test_real_text_is_mined_as_the_definition_says(mine, real, tmp_path, bert_fo
     )
     assert (code, err) == (0, "")
     pairs = read_pairs(data)
-    others = read_corpus(corpus, pairs)
+    others = read_corpus(corpus, pairs).documents
     guide = load_model(str(bert_folder), option="--guide")
     vectors = embed_now(guide, pairs)
     documents = [Documents.of(pairs, vectors), Documents.of(others, embed_now(guide, others))]
@@ -98,7 +98,18 @@ def test_real_text_is_mined_as_the_definition_says(mine, real, tmp_path, bert_fo
         "weightless": 0,
         "mean_positive": pytest.approx(positive, abs=1e-5),
         "mean_negative": pytest.approx(negative, abs=1e-5),
+        "renamed": {},
     }
+
+
+def test_a_further_column_with_another_name(mine, tmp_path):
+    """Under its own name the label would keep the rows from being read."""
+    source = tmp_path / "labelled.csv"
+    source.write_text("q,pos,label\nwhy,because,0\nwho,a sheep,0\nwhere,here,0\n", "utf-8")
+    code, out, err = mine(source, "--columns", "anchor=q,positive=pos", "--no-margin", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.endswith("; columns renamed, so that the file reads the same: 'label' is 'source_label'\n")
+    assert [row.extra for _, row in read_rows(tmp_path / "out.jsonl")] == [{"source_label": "0"}] * 3
 
 
 def test_lines_for_a_person(mine, data, tmp_path):
@@ -120,7 +131,7 @@ def test_lines_for_a_person(mine, data, tmp_path):
 def test_quiet_shows_the_result_only(mine, data):
     code, out, err = mine(data, "--no-margin", "--quiet", "--too-few", "drop", "--num-negatives", 2)
     assert (code, err) == (0, "")
-    assert out.startswith("1 rows with 2 mined negatives in ")
+    assert out.startswith("1 row with 2 mined negatives in ")
     assert out.endswith("2 rows got fewer than 2 and 0 got none: left out\n")
 
 
@@ -194,20 +205,17 @@ def test_every_kind_of_file(mine, data, tmp_path, name):
 
 
 def test_pairs_with_scores(mine, tmp_path):
-    """Rows of one anchor become one, what scores low is a negative, and the guide's cosine is the score."""
+    """What scores low is a negative of each row of its anchor, and the guide's cosine is the score."""
     data = tmp_path / "graded.csv"
     data.write_text(
         "sentence1,sentence2,score\nred,a rose,1\nred,grass,0\n"
         "blue,the sky,0.9\nred,blood,0.8\nblue,ink,0.5\n"
     )
     assert mine(data, "--min-score", 0.8, "--max-score", 0.1, "--no-margin", "--quiet")[0] == 0
-    red, blue = written(tmp_path / "out.jsonl")
-    assert (red["anchor"], red["positive"], red["negative"]) == (
-        "red",
-        ["a rose", "blood"],
-        ["grass", "the sky"],
-    )
-    assert (blue["anchor"], blue["positive"]) == ("blue", ["the sky"])
+    red, blue, again = written(tmp_path / "out.jsonl")
+    for row, positive in ((red, "a rose"), (again, "blood")):
+        assert (row["anchor"], row["positive"], row["negative"]) == ("red", positive, ["grass", "the sky"])
+    assert (blue["anchor"], blue["positive"]) == ("blue", "the sky")
     assert sorted(blue["negative"]) == ["a rose", "blood", "grass"]
     code, _, err = mine(data, "--max-score", 0.1, out=tmp_path / "other.jsonl")
     assert (code, err) == (
@@ -244,6 +252,38 @@ def test_documents_keep_their_ids(mine, tmp_path):
     ]
     assert mined == [{"the sky": None, "grass": "d3"}, {"a rose": "d1", "grass": "d3"}]
     assert [one.id for _, row in read_rows(tmp_path / "out.jsonl") for one in row.positives] == ["d1", None]
+
+
+def test_positives_that_other_pairs_know_are_no_negatives(mine, tmp_path):
+    """The corpus calls grass an answer to red: it was offered as red's hardest negative."""
+    data, corpus = tmp_path / "pairs.jsonl", tmp_path / "corpus.jsonl"
+    data.write_text('{"anchor": "red", "positive": "a rose"}\n{"anchor": "blue", "positive": "the sky"}\n')
+    corpus.write_text('{"anchor": "red", "positive": "grass"}\n')
+    assert mine(data, "--corpus", corpus, "--no-margin", "--quiet")[0] == 0
+    rows = written(tmp_path / "out.jsonl")
+    assert [row["negative"] for row in rows] == [["the sky"], ["a rose", "grass"]]
+
+
+def test_a_corpus_of_beir_has_the_texts_of_its_pairs(mine, tmp_path):
+    """A positive came back as another text, its body alone, and could be a negative of its own query."""
+    (tmp_path / "qrels").mkdir()
+    documents = [("d1", "Flowers", "a rose"), ("d2", "", "the sky"), ("d3", "Meadows", "grass")]
+    (tmp_path / "corpus.jsonl").write_text(
+        "".join(
+            json.dumps({"_id": name, "title": title, "text": text}) + "\n" for name, title, text in documents
+        )
+    )
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "red"}\n{"_id": "q2", "text": "blue"}\n')
+    (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n")
+    options = ("--corpus", tmp_path / "corpus.jsonl", "--corpus-column", "text", "--no-margin", "--quiet")
+    assert mine(tmp_path, *options)[0] == 0
+    mined = [
+        dict(zip(row["negative"], row["negative_id"], strict=True)) for row in written(tmp_path / "out.jsonl")
+    ]
+    assert mined == [
+        {"the sky": "d2", "Meadows grass": "d3"},
+        {"Flowers a rose": "d1", "Meadows grass": "d3"},
+    ]
 
 
 def test_a_corpus_without_anything_new(mine, data, tmp_path):

@@ -9,7 +9,7 @@ from tests.pairs.pairs_samples import pairs_of
 from gistembed.errors import UserError
 from gistembed.guide import GuideVectors
 from gistembed.mine import MiningSettings, MiningTally, mine_negatives, mined_rows
-from gistembed.pairs import Names, Passage, Row
+from gistembed.pairs import Grades, Names, Passage, Row, read_pairs, read_rows
 
 # Cosine with "q" is the first number; "r" is an anchor that only has documents at right angles.
 VECTORS = {
@@ -149,12 +149,33 @@ def test_what_is_mined_has_the_id_of_its_source():
     rows = [row_of("q", ["best"], ["far"]), row_of("r", ["good"])]
     pairs, mined, settings = mined_for(rows, num_negatives=2, replace=True)
     number = {pairs.texts[text_id]: text_id for text_id in range(len(pairs.texts))}
-    named = replace(pairs, names={"document": Names(("d1",), np.array([number["good"]]))})
+    named = replace(pairs, names={"document": Names(("d1",), np.array([number["good"]]), "test")})
     corpus = replace(
-        pairs, names={"document": Names(("d1", "d2"), np.array([number["best"], number["far"]]))}
+        pairs, names={"document": Names(("d1", "d2"), np.array([number["best"], number["far"]]), "c")}
     )
     made = list(mined_rows(enumerate(rows, 1), named, mined, settings, MiningTally(), corpus=corpus))
     assert [[(one.text, one.id) for one in row.negatives] for row in made] == [
         [("good", "d1"), ("far", "d2")],
         [("best", None), ("far", "d2")],
     ]
+
+
+@pytest.mark.parametrize("weights", [(0, 1), (1, 0)])
+def test_graded_rows_of_one_anchor_have_their_own_weights(tmp_path, weights):
+    """As one row with the weight of the first, the source seemed to have changed while it was read."""
+    data = tmp_path / "graded.csv"
+    lines = [f"q,best,5,{weights[0]}", f"q,good,5,{weights[1]}", "q,far,0,1", "r,near,5,1"]
+    data.write_text("\n".join(["query,positive,score,weight", *lines]))
+    grades = Grades(4.0, 1.0)
+    pairs = read_pairs(data, grades=grades)
+    vectors = np.array([VECTORS[text] for text in pairs.texts.of(np.arange(len(pairs.texts)))], np.float32)
+    every = np.arange(len(vectors))
+    chosen = MiningSettings(num_negatives=3)
+    mined = mine_negatives(pairs, GuideVectors(vectors, {"anchor": every, "document": every}), chosen)
+    tally = MiningTally()
+    q, r = mined_rows(read_rows(data, grades=grades), pairs, mined, chosen, tally)
+    assert [one.text for one in q.positives] == ["good" if weights[1] else "best"]
+    # What the row of weight 0 says is known all the same, so that it is no negative of q.
+    assert [one.text for one in q.negatives] == ["far", "near"]
+    assert [one.text for one in r.positives] == ["near"]
+    assert (tally.rows, tally.weightless) == (2, 1)

@@ -57,13 +57,20 @@ def test_roles_are_found_by_name(names, expected):
             ["sentence1", "sentence2", "Label"],
             "column 'Label' suggests that not every row is a positive pair. "
             "Say from which value on it is with --min-score, "
-            "or use all rows with --columns 'anchor=sentence1,positive=sentence2'.",
+            "or use all rows with --columns anchor=sentence1,positive=sentence2",
         ),
         (
             ["similarity_score", "anchor", "positive", "neg_1"],
             "column 'similarity_score' suggests that not every row is a positive pair. "
             "Say from which value on it is with --min-score, "
-            "or use all rows with --columns 'anchor=anchor,positive=positive,negative=neg_1'.",
+            "or use all rows with --columns anchor=anchor,positive=positive,negative=neg_1",
+        ),
+        (
+            ["Sentence 1", "hypothesis", "label", *[f"hard_negative_{number}" for number in range(1, 5)]],
+            "column 'label' suggests that not every row is a positive pair. "
+            "Say from which value on it is with --min-score, or use all rows with --columns "
+            "'anchor=Sentence 1,positive=hypothesis,negative=hard_negative_1,negative=hard_negative_2,"
+            "negative=hard_negative_3,negative=hard_negative_4'",
         ),
     ],
 )

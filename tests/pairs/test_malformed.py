@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (each case is one line: the input and the whole message)
 
+import os
 from pathlib import Path
 
 import datasets
@@ -21,6 +22,10 @@ TEXT = "Write it as text or drop the row."
 OBJECT = "Each line must be one whole JSON object."
 QUOTES = 'End lines with a line feed, and write a quote inside a quoted field as "".'
 USAGE = "--columns anchor=NAME,positive=NAME[,negative=NAME]"
+READABLE = (
+    "a .jsonl, .ndjson, .json, .csv or .tsv file (also .gz or .zst), a .parquet, .arrow or .feather file, "
+    "or a folder of BEIR, Tevatron, MS MARCO or `datasets`"
+)
 GOOD = b'{"q": "a", "pos": "b"}\n'
 HEAD = b"q,pos,neg\n"
 
@@ -64,8 +69,8 @@ JSONL = {
     GOOD + b'{"q": "a\\ud800", "pos": "b"}': ":2: column 'q' holds half a surrogate pair ('\\ud800') at position 2. Mend or drop the row.",
     GOOD + b'{"q": "a", "pos": "b", "neg": ["\\udfff"]}': ":2: column 'neg', item 1 holds half a surrogate pair ('\\udfff') at position 1. Mend or drop the row.",
     GOOD + b'{"q": "a", "pos": "bc\\u0000"}': ":2: column 'pos' holds a NUL character at position 3. Mend or drop the row.",
-    b'{"q": "a", "pos": "a"}\n': ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
-    b'{"q": "a", "pos": "b", "score": 0.2}': ": column 'score' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns 'anchor=q,positive=pos'.",
+    b'{"q": "a", "pos": "a"}\n': ": no pairs are left; left out were pairs whose positive is the same text as the anchor (1).",
+    b'{"q": "a", "pos": "b", "score": 0.2}': ": column 'score' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns anchor=q,positive=pos",
     GOOD + b'{"q": "a", "pos": "b", "question": "c"}': f": columns 'q', 'question' could each be the anchor. The columns are 'q', 'pos', 'question'; rename all but one, or say which to use with {USAGE}.",
     GOOD + b'{"q": "a", "pos": ' + b"[" * 300 + b"]" * 300 + b"}": f":2: column 'pos', item 1 holds a list ([[[[[[[...]]]]]]]), not text. {TEXT}",
 }  # fmt: skip
@@ -75,9 +80,11 @@ CSV = {
     b"\n\n": ": there are no rows.",
     b"q,pos\n": ": there are no rows.",
     b"a,b\nq,pos\n": f": no column is known as the anchor. The columns are 'a', 'b'; name one 'anchor', or say which to use with {USAGE}.",
-    b"q;pos\na;b\n": f": no column is known as the anchor. The columns are 'q;pos'; name one 'anchor', or say which to use with {USAGE}.",
+    b"q;pos\na;b\n": ":1: the one column is named 'q;pos'. If semicolons part the columns, part them by commas.",
+    b"q\tpos\na\tb\n": ":1: the one column is named 'q\\tpos'. If tabs part the columns, name the file .tsv.",
     b"q,pos,q\na,b,c\n": ":1: two columns are named 'q'. Give each its own name.",
-    b"\nq,pos, \na,b,c\n": ":2: column 3 has no name. Name it or take it out.",
+    b"\n, \na,b\n": ":2: no column has a name. Name them in this line.",
+    b",q,pos\n0,a\n": ":2: the row has 2 fields, but the header has 3 ('', 'q', 'pos'). Put quotes around fields that hold the delimiter.",
     HEAD + b"a,b,c\na,b\n": ":3: the row has 2 fields, but the header has 3 ('q', 'pos', 'neg'). Put quotes around fields that hold the delimiter.",
     HEAD + b"a,b,c,d\n": ":2: the row has 4 fields, but the header has 3 ('q', 'pos', 'neg'). Put quotes around fields that hold the delimiter.",
     HEAD + b"a,b,\n\"a,b,c\nd,e,f\n": f":3: a quoted field begins here and is never closed. {QUOTES}",
@@ -90,8 +97,8 @@ CSV = {
     HEAD + b"a,\xc3": ":2: byte 0xc3 at column 3 is not valid UTF-8. Save the file as UTF-8 or drop the line.",
     "q,pos\na,b\n".encode("utf-16"): ":1: the file is UTF-16 or UTF-32. Save it as UTF-8.",
     HEAD + b"a\0,b,c\n": ":2: column 'q' holds a NUL character at position 2. Mend or drop the row.",
-    HEAD + b"a,a,b\n": ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
-    b"sentence1,sentence2,label\na,b,0\n": ": column 'label' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns 'anchor=sentence1,positive=sentence2'.",
+    HEAD + b"a,a,b\n": ": no pairs are left; left out were pairs whose positive is the same text as the anchor (1).",
+    b"sentence1,sentence2,label\na,b,0\n": ": column 'label' suggests that not every row is a positive pair. Say from which value on it is with --min-score, or use all rows with --columns anchor=sentence1,positive=sentence2",
 }  # fmt: skip
 
 TSV = {
@@ -99,7 +106,8 @@ TSV = {
     b"q\tpos\na\tb\tc\n": ":2: the row has 3 fields, but the header has 2 ('q', 'pos'). Put quotes around fields that hold the delimiter.",
     b'q\tpos\na\tb\n"a\tb\n': f":3: a quoted field begins here and is never closed. {QUOTES}",
     b"q\tpos\n \tb\n": f":2: column 'q' holds only white space. {NEEDED}",
-    b"q,pos\na,b\n": f": no column is known as the anchor. The columns are 'q,pos'; name one 'anchor', or say which to use with {USAGE}.",
+    b"q,pos\na,b\n": ":1: the one column is named 'q,pos'. If commas part the columns, part them by tabs, or name the file .csv.",
+    b"q;pos\na;b\n": ":1: the one column is named 'q;pos'. If semicolons part the columns, part them by tabs.",
 }  # fmt: skip
 
 ARROW = [
@@ -119,7 +127,7 @@ ARROW = [
     (
         ["a"],
         ["a"],
-        ": no pairs are left; left out were 1 pairs whose positive is the same text as the anchor.",
+        ": no pairs are left; left out were pairs whose positive is the same text as the anchor (1).",
     ),
 ]
 
@@ -199,6 +207,13 @@ def test_missing_file():
     assert_refused("no\nsuch.csv", "no\\nsuch.csv: there is no such file or folder.")
 
 
+def test_a_pipe_is_not_an_empty_file():
+    os.mkfifo("pipe.csv")
+    assert_refused(
+        "pipe.csv", "pipe.csv: a pipe or a device, not a file. Write what it gives to a file first."
+    )
+
+
 def test_file_that_the_system_refuses():
     Path("loop.csv").symlink_to("loop.csv")
     assert_refused("loop.csv", "loop.csv: the file can't be read (Too many levels of symbolic links).")
@@ -207,8 +222,7 @@ def test_file_that_the_system_refuses():
 def test_folder_that_is_no_dataset():
     Path("folder").mkdir()
     message = (
-        "folder: the folder is not one that `datasets` saved to disk, or it is damaged. "
-        "Give such a folder, a folder of BEIR, or a .jsonl, .csv, .tsv, .parquet or .arrow file."
+        f"folder: the folder is not one that `datasets` saved to disk, or it is damaged. Give {READABLE}."
     )
     assert_refused("folder", message)
     Path("folder/state.json").write_text("{")
@@ -222,9 +236,7 @@ def test_unknown_ending(name, ending):
     Path(name).write_text("x")
     assert_refused(
         name,
-        f"{name}: the ending {ending} doesn't tell the format. "
-        "Give a .jsonl, .csv, .tsv (also .gz or .zst), .parquet or .arrow file, or a folder of BEIR or of "
-        "`datasets`.",
+        f"{name}: the ending {ending} doesn't tell the format. Give {READABLE}.",
     )
 
 
@@ -246,6 +258,21 @@ def test_object_that_holds_no_rows():
         open_dataset([("a", "b")])
     assert str(error.value) == (
         "dataset: pairs are read from a path, a datasets.Dataset or a datasets.DatasetDict, not from a list."
+    )
+
+
+def test_ids_that_come_under_another_name_later(monkeypatch):
+    """The ids of later rows were dropped without a word, with those of their whole blocks."""
+    monkeypatch.setattr("gistembed.pairs.sources.text_files.BLOCK_ROWS", 2)
+    lines = [
+        *('{"qid": "1", "q": "a", "pos": "b"}', '{"qid": "2", "q": "c", "pos": "d"}'),
+        *('{"query_id": "3", "q": "e", "pos": "f"}', '{"url": "u", "q": "g", "pos": "h"}'),
+    ]
+    Path("p.jsonl").write_text("\n".join(lines), "utf-8")
+    assert_refused(
+        "p.jsonl",
+        "p.jsonl: columns 'qid', 'query_id' could each be the anchor_id, and not all rows have the same. "
+        "Rename all but one, or say which to use with --columns …,anchor_id=NAME.",
     )
 
 

@@ -36,8 +36,8 @@ BEIR_CASES = [
     ({'queries.jsonl': None}, 'f: there is no queries.jsonl. Add it to the folder.'),
     ({'qrels/train.tsv': None}, 'f: there is a corpus, but neither a folder of judgements (qrels) nor a file of rows (train.jsonl). Add one.'),
     ({'qrels/train.tsv': None, 'qrels/dev.tsv': QRELS, 'qrels/test.tsv': QRELS}, "f/qrels: no file of judgements is named 'train.tsv'; there are 'dev', 'test'. Give the file that is meant, such as f/qrels/test.tsv."),
-    ({'corpus.jsonl': ''}, 'f/corpus.jsonl: there are no rows.'),
-    ({'queries.jsonl': ''}, 'f/queries.jsonl: there are no rows.'),
+    ({'corpus.jsonl': ''}, 'f/corpus.jsonl: the file is empty.'),
+    ({'queries.jsonl': ''}, 'f/queries.jsonl: the file is empty.'),
     ({'qrels/train.tsv': ''}, 'f/qrels/train.tsv: there are no rows.'),
     ({'corpus.jsonl': 'DIR'}, 'f: there are judgements (qrels), but no corpus.jsonl. Add it to the folder.'),
     ({'queries.jsonl': 'DIR'}, 'f: there is no queries.jsonl. Add it to the folder.'),
@@ -45,7 +45,7 @@ BEIR_CASES = [
     ({'qrels/train.tsv': 'q1\td1\t1\n'}, "f/qrels/train.tsv:1: the columns are 'q1', 'd1', '1', not 'query-id', 'corpus-id', 'score'. Write them so in the first line."),
     ({'qrels/train.tsv': 'query-id\tcorpus-id\nq1\td1\n'}, "f/qrels/train.tsv:1: the columns are 'query-id', 'corpus-id', not 'query-id', 'corpus-id', 'score'. Write them so in the first line."),
     ({'qrels/train.tsv': 'query-id\tcorpus-id\tscore\trank\nq1\td1\t1\t1\n'}, "f/qrels/train.tsv:1: the columns are 'query-id', 'corpus-id', 'score', 'rank', not 'query-id', 'corpus-id', 'score'. Write them so in the first line."),
-    ({'qrels/train.tsv': 'query-id,corpus-id,score\nq1,d1,1\n'}, "f/qrels/train.tsv:1: the columns are 'query-id,corpus-id,score', not 'query-id', 'corpus-id', 'score'. Write them so in the first line."),
+    ({'qrels/train.tsv': 'query-id,corpus-id,score\nq1,d1,1\n'}, "f/qrels/train.tsv:1: the one column is named 'query-id,corpus-id,score'. If commas part the columns, part them by tabs, or name the file .csv."),
     ({'qrels/train.tsv': 'q1 0 d1 1\n'}, "f/qrels/train.tsv:1: the columns are 'q1 0 d1 1', not 'query-id', 'corpus-id', 'score'. Write them so in the first line."),
     ({'qrels/train.tsv': 'query-id\tcorpus-id\tscore\n'}, 'f/qrels/train.tsv: no document is judged to answer a query, with a score above 0. Give judgements of which some are.'),
     ({'qrels/train.tsv': 'query-id\tcorpus-id\tscore\nq1\td1\t0\n'}, 'f/qrels/train.tsv: no document is judged to answer a query, with a score above 0. Give judgements of which some are.'),
@@ -91,13 +91,16 @@ BEIR_CASES = [
     ({'queries.jsonl': QUERIES + '{"_id":"q3","text":{"a":1}}\n'}, "f/queries.jsonl:3: column 'text' holds an object ({'a': 1}), not text. Write it as text or drop the row."),
     ({'corpus.jsonl': None, 'corpus.jsonl.gz': b'\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\x8a\xcfLQ\xb2RJ1T\xd2Q*\xc9,\xc9I\x05rB@\xec\xd4\x8a\x12 \xb3B\xa9\x96\xab\x1a\xa6\xc6\x08I\rBI%P\t'}, 'f/corpus.jsonl.gz:1: the packed file is damaged or cut off here (Truncated compressed stream). Get it anew.'),
     ({'corpus.jsonl': None}, 'f: there are judgements (qrels), but no corpus.jsonl. Add it to the folder.'),
+    ({'qrels/train.tsv.gz': b''}, "f/qrels: 'train.tsv', 'train.tsv.gz' are one split twice. Leave one of them in the folder."),
+    ({'qrels/train.tsv': None, 'qrels/train.tsv.bak': QRELS}, "f/qrels: no file of judgements is named 'train.tsv'; there is none. Give the file that is meant, such as f/qrels/test.tsv."),
+    ({'corpus.jsonl': None, 'corpus.json': '[{"_id":"d1","text":"x"},{"_id":"d2"}]'}, "f/corpus.json: row 2: column 'text' is missing. Every document and query needs a text."),
 ]  # fmt: skip
 
 
 TEVATRON_CASES = [
     ({'train.jsonl': None}, 'f: there is a corpus, but neither a folder of judgements (qrels) nor a file of rows (train.jsonl). Add one.'),
     ({'train.jsonl': ''}, 'f/train.jsonl: the file is empty.'),
-    ({'corpus.jsonl': ''}, 'f/corpus.jsonl: there are no rows.'),
+    ({'corpus.jsonl': ''}, 'f/corpus.jsonl: the file is empty.'),
     ({'train.jsonl': ROWS + '{"query_id":"1","query":"q","positive_document_ids":["d9"]}\n'}, "f/train.jsonl:2: there is no document 'd9' in f/corpus.jsonl. Add it or drop the line."),
     ({'train.jsonl': ROWS + '{"query":"q","positive_document_ids":["d1",null]}\n'}, "f/train.jsonl:2: column 'positive_document_ids', item 2 is null. Mend or drop the row."),
     ({'train.jsonl': ROWS + '{"query":"q","positive_document_ids":[1.5]}\n'}, "f/train.jsonl:2: column 'positive_document_ids' holds a number (1.5), not a name. Write it as text."),
@@ -120,6 +123,11 @@ TEVATRON_CASES = [
 MSMARCO_CASES = [
     ({'queries.train.tsv': None}, 'f: there is a collection, but no queries.tsv. Add it to the folder.'),
     ({'qidpidtriples.train.tsv': None}, 'f: there is a collection, but neither qidpidtriples*.tsv nor qrels*.tsv. Add one.'),
+    ({'qidpidtriples.train.tsv': None, 'qrels.dev.tsv': '', 'qrels.dev.small.tsv': ''}, "f: none of 'qrels.dev.small.tsv', 'qrels.dev.tsv' is the one for training. Name it qrels.train.tsv, or leave no other in the folder."),
+    ({'qidpidtriples.train.tsv': None, 'qidpidtriples.train.a.tsv': '', 'qidpidtriples.train.b.tsv': ''}, "f: none of 'qidpidtriples.train.a.tsv', 'qidpidtriples.train.b.tsv' is the one for training. Name it qidpidtriples.train.tsv, or leave no other in the folder."),
+    ({'queries.train.tsv': None, 'queries.dev.tsv': '8\task\n'}, "f: no queries for 'qidpidtriples.train.tsv'; there are only 'queries.dev.tsv'. Name those that belong to it queries.tsv, or by the same split."),
+    ({'queries-train.tsv': '7\task\n'}, "f: 'queries-train.tsv', 'queries.train.tsv' are one split twice. Leave one of them in the folder."),
+    ({'queries.train.tsv.gz': b''}, "f: 'queries.train.tsv', 'queries.train.tsv.gz' are one split twice. Leave one of them in the folder."),
     ({'collection.tsv': ''}, 'f/collection.tsv: there are no rows.'),
     ({'queries.train.tsv': ''}, 'f/queries.train.tsv: there are no rows.'),
     ({'qidpidtriples.train.tsv': ''}, 'f/qidpidtriples.train.tsv: there are no rows.'),
@@ -141,7 +149,7 @@ MSMARCO_CASES = [
     ({'qidpidtriples.train.tsv': '7\t1\t9\n'}, "f/qidpidtriples.train.tsv:1: there is no document '9' in f/collection.tsv. Add it or drop the line."),
     ({'qidpidtriples.train.tsv': '7 1 2\n'}, "f/qidpidtriples.train.tsv:1: the line has 1 field, not 3 ('qid', 'positive', 'negative'). Part them by one tab each; the texts hold none."),
     ({'qidpidtriples.train.tsv': b'7\t1\t\xff\n'}, 'f/qidpidtriples.train.tsv:1: byte 0xff at column 5 is not valid UTF-8. Save the file as UTF-8 or drop the line.'),
-    ({'collection.tsv': 'DIR'}, 'f: the folder is not one that `datasets` saved to disk, or it is damaged. Give such a folder, a folder of BEIR, or a .jsonl, .csv, .tsv, .parquet or .arrow file.'),
+    ({'collection.tsv': 'DIR'}, 'f: the folder is not one that `datasets` saved to disk, or it is damaged. Give a .jsonl, .ndjson, .json, .csv or .tsv file (also .gz or .zst), a .parquet, .arrow or .feather file, or a folder of BEIR, Tevatron, MS MARCO or `datasets`.'),
     ({'collection.tsv': None, 'collection.tsv.gz': b'\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x033\xe4\xac\xe02\xe2\xac\xe42'}, 'f/collection.tsv.gz:1: the packed file is damaged or cut off here (Truncated compressed stream). Get it anew.'),
 ]  # fmt: skip
 
@@ -220,12 +228,13 @@ ARRAYS = [
     (b'[NaN]', 'p.json: row 1: not an object but nan. Each item of the array must be one object.'),
     (ARRAY[:-1], 'p.json: row 1: is the last, but no ] follows. The file is damaged or was cut off; get it anew.'),
     (ARRAY[:-20], 'p.json: row 1: the file ends within it. The file is damaged or was cut off; get it anew.'),
-    (ARRAY + b'x', 'p.json: after the array of 1 rows there is more. The file is damaged or was cut off; get it anew.'),
-    (ARRAY + ARRAY, 'p.json: after the array of 1 rows there is more. The file is damaged or was cut off; get it anew.'),
+    (ARRAY + b'x', 'p.json: after the array of 1 row there is more. The file is damaged or was cut off; get it anew.'),
+    (ARRAY + ARRAY, 'p.json: after the array of 1 row there is more. The file is damaged or was cut off; get it anew.'),
     (b'[' * 100_000, 'p.json: row 1: nested too deeply. The file is damaged or was cut off; get it anew.'),
     (ARRAY.decode().encode('utf-16'), 'p.json:1: the file is UTF-16 or UTF-32. Save it as UTF-8.'),
     (ARRAY.decode().encode('utf-32'), 'p.json:1: the file is UTF-16 or UTF-32. Save it as UTF-8.'),
     (b'[\xff]', 'p.json: byte 0xff is not valid UTF-8. The file is damaged or was cut off; get it anew.'),
+    (ARRAY[:-2] + b', "query": ["i", "r"]}]', 'p.json: row 1: a key stands twice in one object. Write each key once.'),
     (ARRAY.replace(b'p"]', b'\xff"]'), 'p.json: row 1: byte 0xff is not valid UTF-8. The file is damaged or was cut off; get it anew.'),
 ]  # fmt: skip
 

@@ -57,7 +57,7 @@ def test_a_column_that_is_left_out_may_hold_anything(kind):
     with pytest.raises(UserError) as error:
         write_rows(kind(rows), Path("out.jsonl"), format="sentence-transformers")
     assert str(error.value) == (
-        "out.jsonl: sentence-transformers has no place for column url (1 rows); choose another format, or leave "
+        "out.jsonl: sentence-transformers has no place for column url (1 row); choose another format, or leave "
         "it out with --lossy"
     )
     assert write_rows(kind(rows), Path("out.jsonl"), format="sentence-transformers", lossy=True) == 1

@@ -8,7 +8,7 @@ from pairs_samples import as_rows, pairs_of, write_jsonl
 
 from gistembed.batches import batch_ids
 from gistembed.pairs import Texts, hold_out, join_pairs, normalised, read_pairs, same_texts, without_texts
-from gistembed.pairs.clean import REPEATED, SAME_TEXT, WEIGHTLESS
+from gistembed.pairs.clean import OWN_NEGATIVE, REPEATED, REPEATED_NEGATIVE, SAME_TEXT, WEIGHTLESS
 from gistembed.pairs.join import source_names
 from gistembed.pairs.same import normal_form
 
@@ -80,15 +80,33 @@ def test_no_text_stands_on_both_sides_in_another_case():
     [
         (["nq.jsonl", "faq.csv.gz"], ["nq", "faq"]),
         (["a/train.jsonl", "b/train.jsonl", "b/dev.jsonl"], ["a/train", "b/train", "dev"]),
-        (["x/nfcorpus/queries.jsonl", "x/scifact/queries.jsonl"], ["nfcorpus", "scifact"]),
+        (["data/queries.csv", "faq.csv"], ["queries", "faq"]),
         (["nq-v1.0.jsonl", "nq-v1.5.jsonl"], ["nq-v1.0", "nq-v1.5"]),
         (["dataset", "dataset"], ["dataset 1", "dataset 2"]),
         (["train.jsonl", "x/train.jsonl"], ["train 1", "x/train"]),
+        (["x.csv", "x.csv", "x 2.csv"], ["x 1", "x 3", "x 2"]),
+        (["x 2.csv", "x.csv", "x.csv"], ["x 2", "x 3", "x 4"]),
     ],
 )
 def test_sources_have_names_of_their_own(sources, names):
     """Two files called train.jsonl in two folders were one task, without a word."""
     assert source_names(sources) == names
+
+
+def test_folders_of_beir_are_called_like_the_folder():
+    """Also where they lie here; a file of pairs that happens to be called like theirs is not."""
+    texts, parts = Texts(), []
+    for name in ("nfcorpus", "scifact"):
+        folder = Path(name)
+        (folder / "qrels").mkdir(parents=True)
+        (folder / "corpus.jsonl").write_text(f'{{"_id": "d", "title": "", "text": "{name} answers"}}\n')
+        (folder / "queries.jsonl").write_text(f'{{"_id": "q", "text": "what does {name} hold"}}\n')
+        (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+        parts.append(read_pairs(folder, texts=texts))
+    Path("data").mkdir()
+    rows = {"query": ["a", "b"], "positive": ["c", "d"]}
+    parts.append(read_pairs(write_jsonl(Path("data/queries.jsonl"), rows), texts=texts))
+    assert join_pairs(parts).task_names == ("nfcorpus", "scifact", "queries")
 
 
 def test_several_sources_are_one():
@@ -118,3 +136,53 @@ def test_a_weight_of_nothing_is_no_pair():
     assert as_rows(pairs) == [("b", "d", [])]
     assert pairs.dropped == {WEIGHTLESS: 1}
     assert pairs.weights.tolist() == [2]
+
+
+def test_what_a_weight_of_nothing_says_is_known():
+    """Dropped before anybody looked, p was a negative of its own anchor, and the mask let it in again."""
+    rows = {
+        "q": ["a", "a", "b"],
+        "pos": ["p", "z", "p"],
+        "neg": [None, ["p", "n"], None],
+        "weight": [0, 1, 1],
+    }
+    texts = Texts()
+    pairs = read_pairs(write_jsonl(Path("pairs.jsonl"), rows), texts=texts)
+    assert as_rows(pairs) == [("a", "z", ["n"]), ("b", "p", [])]
+    assert pairs.dropped == {WEIGHTLESS: 1, OWN_NEGATIVE: 1}
+    more = read_pairs(write_jsonl(Path("more.jsonl"), {"q": ["a"], "pos": ["y"], "neg": ["p"]}), texts=texts)
+    for known in (pairs, pairs.take(np.array([0])), join_pairs([more, pairs])):
+        positives = {texts[text] for text in known.known_positives().of(texts.id_of("a"))}
+        assert positives >= {"p", "z"}
+        ids = batch_ids(known, known.known_positives(), np.arange(len(known)))
+        assert len(known) == 1 or texts.id_of("p") in ids.known[: ids.known_offsets[1]].tolist()
+    assert as_rows(join_pairs([more, pairs]))[0] == ("a", "y", [])
+    alone = write_jsonl(Path("alone.jsonl"), {key: values[1:] for key, values in rows.items()})
+    assert read_pairs(alone).digest() != pairs.digest()
+    assert pairs.apart().also_known is None
+
+
+def test_a_pair_with_another_weight_or_trust_is_no_repeat():
+    """The first was kept, whatever the second said: its weight of 9 and its trust were lost."""
+    rows = [
+        {"q": "a", "pos": "p", "neg": ["n", "m"]},
+        {"q": "a", "pos": "p", "neg": ["m", "n"]},
+        {"q": "a", "pos": "p", "neg": ["n", "m"], "weight": 9},
+        {"q": "a", "pos": "p", "neg": ["n", "m"], "trusted": [False, True]},
+        {"q": "a", "pos": "p", "neg": ["m", "n", "m"], "trusted": [False, False, True]},
+    ]
+    columns = {name: [row.get(name) for row in rows] for name in ("q", "pos", "neg", "weight", "trusted")}
+    pairs = read_pairs(write_jsonl(Path("pairs.jsonl"), columns))
+    assert pairs.places.tolist() == [1, 3, 4]
+    assert pairs.weights.tolist() == [1, 9, 1]
+    assert pairs.trusted.tolist() == [False, False, False, False, False, True]
+    assert pairs.dropped == {REPEATED_NEGATIVE: 1, REPEATED: 2}
+
+
+def test_a_negative_that_stands_twice_counts_once():
+    """As the doctor says, it counted twice in the loss."""
+    rows = {"q": ["a"], "pos": ["p"], "neg": [["n", "m", "n"]], "trusted": [[False, False, True]]}
+    pairs = read_pairs(write_jsonl(Path("pairs.jsonl"), rows))
+    assert as_rows(pairs) == [("a", "p", ["m", "n"])]
+    assert pairs.trusted.tolist() == [False, True]
+    assert pairs.dropped == {REPEATED_NEGATIVE: 1}

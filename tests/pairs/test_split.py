@@ -76,20 +76,24 @@ def test_one_giant_group_is_cut():
 
 
 @pytest.mark.parametrize(
-    ("rows", "largest"),
+    ("rows", "how_many", "why"),
     [
-        ([("hub", f"p{number}", []) for number in range(100)], 100),
-        ([(f"a{number}", f"p{number}", []) for number in range(3)], 1),
-        ([], 0),
+        (
+            [("hub", f"p{number}", []) for number in range(100)],
+            "100 pairs",
+            "; 100 are tied together by texts they share",
+        ),
+        ([(f"a{number}", f"p{number}", []) for number in range(3)], "3 pairs", ""),
+        ([("a", "p", [])], "1 pair", ""),
+        ([], "0 pairs", ""),
     ],
 )
-def test_pairs_that_cannot_be_split(rows, largest):
+def test_pairs_that_cannot_be_split(rows, how_many, why):
     with pytest.raises(UserError) as error:
         hold_out(pairs_of(rows), seed=0)
     assert str(error.value) == (
-        f"test: too few of the {len(rows)} pairs can be held out for evaluation without a text that the rest "
-        f"holds too; {largest} are tied together by texts they share. "
-        "Give evaluation pairs of their own with --eval FILE."
+        f"test: of {how_many}, too few can be held out for evaluation without a text that the rest holds too"
+        f"{why}. Give evaluation pairs of their own with --eval FILE."
     )
 
 

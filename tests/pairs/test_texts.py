@@ -39,6 +39,33 @@ def test_ids_number_distinct_texts_in_order(blocks):
     assert [texts.add(text) for text in distinct] == list(range(len(distinct)))
 
 
+@pytest.mark.usefixtures("_chunks")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.text(max_size=2), max_size=4), max_size=8))
+def test_one_by_one_and_all_at_once_are_one_numbering(blocks):
+    """Every second block is added one by one: a text is found whichever way it came."""
+    texts, every = Texts(), []
+    for number, block in enumerate(blocks):
+        ids = [texts.add(text) for text in block] if number % 2 else texts.add_all(block).tolist()
+        every += zip(block, ids, strict=True)
+    distinct = list(dict.fromkeys(text for text, _ in every))
+    assert [(text, distinct.index(text)) for text, _ in every] == every
+    assert [texts.id_of(text) for text in distinct] == list(range(len(distinct)))
+    assert texts.of(np.arange(len(texts))) == distinct
+    assert [row.tobytes() for row in texts.hashes()] == [
+        xxhash.xxh3_128_digest(text.encode()) for text in distinct
+    ]
+
+
+def test_a_single_text_is_numbered_without_arrays(monkeypatch):
+    """Steps over whole arrays cost some forty times as much as one text does by itself."""
+    monkeypatch.setattr(HashIndex, "find", None)
+    monkeypatch.setattr(HashIndex, "add", None)
+    texts = Texts()
+    assert [texts.add("a"), texts.add("b"), texts.add("a"), texts.id_of("b")] == [0, 1, 0, 1]
+    assert [texts.number_of("b"), texts.number_of("c")] == [1, -1]
+
+
 def test_near_equal_texts_are_distinct():
     texts = Texts()
     assert [texts.add(text) for text in ["a", "A", " a", "a\n", "é", "e\u0301"]] == list(range(6))
@@ -59,6 +86,8 @@ def test_half_a_surrogate_pair_adds_nothing():
     texts = Texts()
     with pytest.raises(UnicodeEncodeError):
         texts.add_all(["a", "\ud800"])
+    with pytest.raises(UnicodeEncodeError):
+        texts.add("\ud800")
     assert len(texts) == 0
 
 
@@ -115,6 +144,12 @@ def test_hashes_that_want_one_place_all_find_theirs(numbers, clash):
     found.add(as_bytes[half:])
     assert found.find(as_bytes).tolist() == list(range(len(numbers)))
     assert (found.hashes() == as_bytes).all()
+    digests = [row.tobytes() for row in as_bytes]
+    assert [found.find_one(digest) for digest in digests] == list(range(len(numbers)))
+    one_by_one = HashIndex()
+    assert [one_by_one.find_one(digest) for digest in digests] == [-1] * len(numbers)
+    assert [one_by_one.add_one(digest) for digest in digests] == list(range(len(numbers)))
+    assert one_by_one.find(as_bytes).tolist() == list(range(len(numbers)))
 
 
 def test_an_index_grows(monkeypatch):
@@ -124,3 +159,7 @@ def test_an_index_grows(monkeypatch):
     for start in range(0, 1000, 70):
         found.add(hashes[start : start + 70])
     assert found.find(hashes).tolist() == list(range(1000))
+    one_by_one = HashIndex()
+    for row in hashes:
+        one_by_one.add_one(row.tobytes())
+    assert one_by_one.find(hashes).tolist() == list(range(1000))

@@ -111,18 +111,19 @@ def test_another_format_holds_what_it_says(case, written):
     if format.startswith("medi"):
         written = [row._replace(negatives=row.negatives[:1]) for row in written]
     if format == "labelled":
-        # Rows of one anchor become one, with each text once.
-        merged = {}
+        # Rows of one anchor have all its negatives.
+        first = {}
         for row in written:
-            merged.setdefault(row.anchor.text, row)
-        read = there_and_back(list(merged.values()), ending, format, grades=Grades(1.0, 0.0))
+            first.setdefault(row.anchor.text, row)
+        written = list(first.values())
+        read = there_and_back(written, ending, format, grades=Grades(1.0, 0.0))
         texts = [
-            (row.anchor.text, [one.text for one in row.positives], [one.text for one in row.negatives])
-            for row in read
+            (row.anchor.text, positive.text, [one.text for one in row.negatives])
+            for row in written
+            for positive in row.positives
         ]
         assert texts == [
-            (row.anchor.text, [one.text for one in row.positives], [one.text for one in row.negatives])
-            for row in merged.values()
+            (row.anchor.text, row.positives[0].text, [one.text for one in row.negatives]) for row in read
         ]
         return
     read = there_and_back(written, ending, format)
@@ -159,6 +160,30 @@ def test_beir_keeps_ids_titles_and_grades():
     assert Path("out/qrels/train.tsv").read_text("utf-8") == (
         "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t1\nq1\td 3\t0\n"
     )
+
+
+@pytest.mark.parametrize("score", [0.0, -1.0, 4.2, 0.5, 1_000_001.0])
+def test_scores_that_beir_cannot_hold(score):
+    """0 came back as a trusted negative, 4.2 and 1234567 were refused when read."""
+    row = Row(Passage("q"), (Passage("p", id="1", score=score), Passage("o", id="2", score=1_000_000.0)))
+    with pytest.raises(UserError) as error:
+        write_rows([row], Path("o"), format="beir")
+    assert str(error.value) == (
+        "o: beir has no place for scores of positives that aren't whole numbers from 1 to 1,000,000 (1 row); "
+        "choose another format, or leave it out with --lossy"
+    )
+    write_rows([row], Path("o"), format="beir", lossy=True)
+    ((_, read),) = read_rows("o")
+    assert [(one.text, one.score) for one in read.positives] == [("p", 1.0), ("o", 1_000_000.0)]
+
+
+def test_beir_leaves_alone_what_lies_beside():
+    """A folder of that name was removed unasked."""
+    Path(".o.partial").mkdir()
+    Path(".o.partial/kept").touch()
+    write_rows([Row(Passage("q"), (Passage("p"),))], Path("o"), format="beir")
+    assert sorted(path.name for path in Path().iterdir()) == [".o.partial", "o"]
+    assert Path(".o.partial/kept").exists()
 
 
 def test_triples():
@@ -214,11 +239,11 @@ FULL = Row(
 @pytest.mark.parametrize(
     ("path", "format", "message"),
     [
-        ("o.csv", "sentence-transformers", "sentence-transformers has no place for anchor id (1 rows), anchor instruction (1 rows), column url (1 rows), negative trusted (1 rows), positive id (1 rows), positive score (1 rows), task (1 rows), weight (1 rows)"),
-        ("o.jsonl", "medi", "medi has no place for anchor id (1 rows), column url (1 rows), negative trusted (1 rows), negatives after the first (1 rows), positive id (1 rows), positive score (1 rows), weight (1 rows)"),
-        ("o.jsonl", "tevatron", "tevatron has no place for anchor instruction (1 rows), negative trusted (1 rows), positive score (1 rows)"),
-        ("triples.tsv", "triples", "triples has no place for anchor id (1 rows), anchor instruction (1 rows), column url (1 rows), negative trusted (1 rows), positive id (1 rows), positive score (1 rows), task (1 rows), weight (1 rows), which negatives belong to one pair (1 rows)"),
-        ("o", "beir", "beir has no place for anchor instruction (1 rows), column url (1 rows), task (1 rows), that nobody judged a negative (1 rows), weight (1 rows)"),
+        ("o.csv", "sentence-transformers", "sentence-transformers has no place for anchor id (1 row), anchor instruction (1 row), column url (1 row), negative trusted (1 row), positive id (1 row), positive score (1 row), task (1 row), weight (1 row)"),
+        ("o.jsonl", "medi", "medi has no place for anchor id (1 row), column url (1 row), negative trusted (1 row), negatives after the first (1 row), positive id (1 row), positive score (1 row), weight (1 row)"),
+        ("o.jsonl", "tevatron", "tevatron has no place for anchor instruction (1 row), negative trusted (1 row)"),
+        ("triples.tsv", "triples", "triples has no place for anchor id (1 row), anchor instruction (1 row), column url (1 row), negative trusted (1 row), positive id (1 row), positive score (1 row), task (1 row), weight (1 row), which negatives belong to one pair (1 row)"),
+        ("o", "beir", "beir has no place for anchor instruction (1 row), column url (1 row), negatives that nobody judged (1 row), task (1 row), weight (1 row)"),
     ],
 )  # fmt: skip
 def test_what_would_be_lost_is_refused(path, format, message):
@@ -318,7 +343,12 @@ def test_convert(run):
         "--max-score",
         "0",
     )
-    assert (code, out, err) == (0, "1 rows in out.jsonl\n", "")
+    assert (code, out, err) == (
+        0,
+        "1 row in out.jsonl\nleft out: rows whose score is neither high enough for a positive nor low enough for a "
+        "negative (1), negatives whose anchor has no positive (1)\n",
+        "",
+    )
     assert json.loads(Path("out.jsonl").read_text("utf-8")) == {
         "query": "a", "pos": ["b"], "neg": ["c"], "pos_scores": [1.0], "neg_scores": [0.0],
     }  # fmt: skip

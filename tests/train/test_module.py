@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformerTrainer
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed import MarginSchedule, MaskPolicy, guided_contrastive_loss
-from gistembed.batches import PairCollator, TokenCache, collate
+from gistembed.batches import PairCollator, TokenCache
 from gistembed.guide import GuideVectors, embed_now
 from gistembed.models import load_model
 from gistembed.train.module import BatchLoss
@@ -44,9 +44,8 @@ def guide():
 
 def inputs(student, rows):
     """What the trainer makes of a batch of rows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collate, "_MICRO_BATCH_TOKENS", 24)
-        batch = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS))([{"row": row} for row in rows])
+    collator = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS), micro_batch_tokens=24)
+    batch = collator([{"row": row} for row in rows])
     return SentenceTransformerTrainer.collect_features(None, batch)
 
 
@@ -93,7 +92,15 @@ def test_it_is_the_pure_loss_of_the_rows(student, guide, rows, with_guide):
     expected = pure_loss(student, guide if with_guide else None, rows)
     assert module(*inputs(student, rows)).item() == pytest.approx(expected.loss.item(), rel=1e-5, abs=1e-5)
     metrics = {name: value.item() for name, value in expected.metrics.items()}
+    features, _ = inputs(student, rows)
+    units = torch.cat([student.model(dict(micro_batch))["sentence_embedding"] for micro_batch in features])
+    metrics["mean_cosine"] = off_diagonal_mean(torch.nn.functional.normalize(units.double()))
     assert module.pop_metrics() == pytest.approx(metrics)
+
+
+def off_diagonal_mean(unit):
+    cosines = unit @ unit.T
+    return cosines[~torch.eye(len(unit), dtype=torch.bool)].mean().item()
 
 
 def test_metrics_are_means_since_they_were_last_asked_for(student, guide):

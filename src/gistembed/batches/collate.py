@@ -8,45 +8,70 @@ import torch
 from jaxtyping import Int64
 
 from gistembed.batches.ids import batch_ids
-from gistembed.batches.lengths import padded_runs
+from gistembed.batches.micro import micro_batches, shared_out
 from gistembed.batches.tokens import TokenCache, texts_by_role
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
 
-# Padded tokens that go through the encoder at once: enough to fill its matrix products, few enough for
-# the sorting by length to pay.
-_MICRO_BATCH_TOKENS = 4096
+MICRO_BATCH_TOKENS = 4096
+"""Padded tokens that go through the encoder at once on a CPU: enough to fill its matrix products, few enough
+for the sorting by length to pay."""
+
+ACCELERATOR_MICRO_BATCH_TOKENS = 32_768
+"""The same on an accelerator, which needs more to be busy."""
 
 
 class PairCollator:
     """Turns the row numbers of a batch into what the trainer hands to the loss.
 
     A *unit* is one distinct text of the batch in one role (in any role, where roles share their prompt).
-    The inputs of the model stand under ``micro_000_…``, ``micro_001_…``: one group for each micro-batch,
-    the units one after the other. Under ``label`` stand int64 tensors by name: ``anchor_units``,
-    ``positive_units`` and ``negative_units`` say which unit each text of a row is; ``anchor_ids``,
-    ``positive_ids`` and ``negative_ids`` are the text id that it counts as, where -1 pads, and those that end
-    with ``_texts`` its own; ``known_ids`` and ``known_offsets`` are those of `BatchIds`; ``rows`` are the row
-    numbers. Where pairs have them, there are also ``weights`` (float32) and ``tasks`` of the rows, and
-    ``trusted`` (bool) of negatives.
+    The inputs of the model stand under ``micro_00000_…``, ``micro_00001_…``: one group for each
+    micro-batch, the units one after the other. Several processes share the units of one batch out among them:
+    each has the inputs of its own, ``unit_counts`` says how many those are, and units are numbered process by
+    process; what stands after a process's own units fills up and has no number.
+
+    Under ``label`` stand int64 tensors by name: ``anchor_units``, ``positive_units`` and ``negative_units``
+    say which unit each text of a row is; ``anchor_ids``, ``positive_ids`` and ``negative_ids`` are the text
+    id that it counts as, where -1 pads, and those that end with ``_texts`` its own; ``known_ids`` and
+    ``known_offsets`` are those of `BatchIds`; ``rows`` are the row numbers. Where pairs have them, there are
+    also ``weights`` (float32) and ``tasks`` of the rows, and ``trusted`` (bool) of negatives.
     """
 
     # The trainer asks every collator which columns hold labels: rows that are numbers have none.
     valid_label_columns: tuple[str, ...] = ()
 
-    def __init__(self, student: EmbeddingModel, pairs: Pairs, tokens: TokenCache) -> None:
+    def __init__(
+        self,
+        student: EmbeddingModel,
+        pairs: Pairs,
+        tokens: TokenCache,
+        *,
+        micro_batch_tokens: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+        equal_passes: bool = False,
+    ) -> None:
         """Prepare the look-ups that all batches share.
 
         Args:
             student: Who reads the texts.
             pairs: The training pairs; row numbers count along these.
             tokens: What the student, or a copy of it, reads for the texts of these pairs.
+            micro_batch_tokens: Padded tokens that go through the student at once; chosen by its device by
+                default. A longer text goes alone.
+            rank: Which of the processes that share the batch this is.
+            ranks: How many there are.
+            equal_passes: Whether all of them must go through the model equally often.
         """
         self._student = student
         self._pairs = pairs
         self._relations = pairs.known_positives()
         self._tokens = tokens
+        on_cpu = student.model.device.type == "cpu"
+        default = MICRO_BATCH_TOKENS if on_cpu else ACCELERATOR_MICRO_BATCH_TOKENS
+        self._rank, self._ranks, self._equal_passes = rank, ranks, equal_passes
+        self._micro_batch_tokens = micro_batch_tokens or default
         limit = student.max_length
         self._lengths = tokens.lengths if limit is None else np.minimum(tokens.lengths, limit)
 
@@ -60,19 +85,27 @@ class PairCollator:
         ids = batch_ids(self._pairs, self._relations, numbers)
         documents = np.concatenate([ids.positives, ids.negatives[ids.negatives >= 0]])
         texts = texts_by_role(self._student, ids.anchors, documents)
-        batch: dict[str, Any] = {}
-        units: dict[Role, Int64[np.ndarray, " _"]] = {}
-        micro_batches = total = 0
-        for role, distinct in texts.items():
-            lengths = self._lengths[distinct]
-            order = np.argsort(lengths, kind="stable")
-            units[role] = np.empty(len(distinct), dtype=np.int64)
-            units[role][order] = np.arange(total, total + len(distinct))
-            total += len(distinct)
-            for run in padded_runs(lengths[order], _MICRO_BATCH_TOKENS):
-                features = self._features(distinct[order[run]], role)
-                batch |= {f"micro_{micro_batches:03d}_{name}": value for name, value in features.items()}
-                micro_batches += 1
+        parts = micro_batches(texts, self._lengths, self._micro_batch_tokens, self._ranks)
+        shares = shared_out([part.tokens for part in parts], self._ranks)
+        units = {role: np.empty(len(distinct), dtype=np.int64) for role, distinct in texts.items()}
+        counts: list[int] = []
+        for share in shares:
+            before = sum(counts)
+            for number in share:
+                role, its = parts[number].role, parts[number].texts
+                units[role][np.searchsorted(texts[role], its)] = before + np.arange(len(its))
+                before += len(its)
+            counts.append(before - sum(counts))
+        inputs = [self._features(parts[number].texts, parts[number].role) for number in shares[self._rank]]
+        # A process that has less to do than others goes through the model as often all the same.
+        least = max(map(len, shares)) if self._equal_passes else 1
+        if (fewer := least - len(inputs)) > 0:
+            inputs += [self._features(parts[0].texts[:1], parts[0].role)] * fewer
+        batch: dict[str, Any] = {
+            f"micro_{number:05d}_{name}": value
+            for number, features in enumerate(inputs)
+            for name, value in features.items()
+        }
 
         def units_of(text_ids: Int64[np.ndarray, "*shape"], role: Role) -> torch.Tensor:
             role = role if role in texts else "document"
@@ -82,6 +115,7 @@ class PairCollator:
 
         batch["label"] = {
             "rows": torch.from_numpy(numbers),
+            "unit_counts": torch.tensor(counts),
             "anchor_units": units_of(ids.anchors, "anchor"),
             "positive_units": units_of(ids.positives, "document"),
             "negative_units": units_of(ids.negatives, "document"),

@@ -69,18 +69,23 @@ class PlanSampler(Sampler[list[int]]):
         self.batch_size = plan.batch_size
         self.drop_last = True
         self._epoch = 0
+        self._start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives."""
         self._epoch = epoch
+
+    def start_at(self, batch: int) -> None:
+        """Choose the batch that iterations begin with; those before it are not even looked at."""
+        self._start = batch
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return self.plan.steps_per_epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the chosen epoch."""
-        for batch in self.plan.epoch(self._epoch):
+        """The batches of the chosen epoch, from the chosen one on."""
+        for batch in self.plan.epoch(self._epoch)[self._start :]:
             yield batch.tolist()
 
 

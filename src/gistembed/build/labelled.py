@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from gistembed.errors import UserError
 from gistembed.pairs import Problem, Texts, open_table
 from gistembed.pairs.rows.cells import text_problem
-from gistembed.pairs.rows.columns import only_column, plain_name, require_column
+from gistembed.pairs.rows.columns import only_column, plain_name, require_column, split_columns
 from gistembed.pairs.sources.table import Absent, Table
 from gistembed.pairs.wording import PlaceWord, located, quoted
 
@@ -167,10 +167,9 @@ def parse_label_columns(text: str) -> dict[str, str]:
         UserError: If it isn't of that form.
     """
     columns: dict[str, str] = {}
-    for item in text.split(","):
-        role, equals, name = (part.strip() for part in item.partition("="))
-        if not (equals and name) or role not in ("text", "label"):
-            raise UserError(f"--columns: {quoted(item)} is not of the form text=NAME or label=NAME.")
+    for role, name in split_columns(text, USAGE):
+        if role not in ("text", "label"):
+            raise UserError(f"--columns: {quoted(role)} is not a role; write {USAGE}.")
         if role in columns:
             raise UserError(f"--columns: {role} is given twice; write {USAGE}.")
         columns[role] = name

@@ -11,7 +11,7 @@ from typing import IO, Any
 from gistembed.errors import UserError
 from gistembed.pairs import Passage, Problem, Row
 from gistembed.pairs.rows.cells import string_problem, text_problem
-from gistembed.pairs.sources.json_array import Readable, array_items
+from gistembed.pairs.sources.json_array import array_items
 from gistembed.pairs.sources.table import Absent
 from gistembed.pairs.wording import listed, one_line, quoted
 
@@ -45,7 +45,7 @@ def read_medi(
     """
     name = one_line(os.fspath(path))
     with _opened(Path(path), name) as file:
-        for number, record in array_items(_Counted(file, on_bytes), name, item="record"):
+        for number, record in array_items(file, name, item="record", on_bytes=on_bytes):
             try:
                 row = _row(record)
             except _RecordError as problem:
@@ -75,18 +75,6 @@ def size_of(path: str | os.PathLike[str]) -> int:
 
 class _RecordError(Exception):
     """What is wrong with a record, and what to do; the reader adds the place."""
-
-
-class _Counted:
-    """A file that says how much of it is read."""
-
-    def __init__(self, file: Readable, on_bytes: Callable[[int], None]) -> None:
-        self._file, self._on_bytes = file, on_bytes
-
-    def read(self, size: int, /) -> bytes:
-        block = self._file.read(size)
-        self._on_bytes(len(block))
-        return block
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def _task(source: str) -> Any:  # noqa: ANN401 — a class of mteb's, which need
         mteb: Any = import_module("mteb")
     except ImportError as error:
         raise UserError(
-            f"{source}: tasks of MTEB need the package mteb; install it with `pip install mteb`"
+            f"{source}: tasks of MTEB need the package mteb; run `pip install 'gistembed[mteb]'`"
         ) from error
     # An unknown name is a KeyError, a task without English a ValueError; both say so themselves.
     try:

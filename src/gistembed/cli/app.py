@@ -8,11 +8,16 @@ import typer
 from typer.exceptions import TyperException
 
 from gistembed import __version__
+from gistembed.cli.blend import blend
+from gistembed.cli.cotrain import cotrain
 from gistembed.cli.data import data
+from gistembed.cli.export import export
 from gistembed.cli.fit import fit
 from gistembed.cli.guide import guide
+from gistembed.cli.quantise import quantise
+from gistembed.cli.search import search
 from gistembed.cli.selftest import selftest
-from gistembed.errors import UserError
+from gistembed.errors import Terminated, UserError
 from gistembed.files import storage_error
 
 app = typer.Typer(
@@ -23,7 +28,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(fit)
+app.command()(cotrain)
+app.command()(search)
 app.command()(selftest)
+app.command()(blend)
+app.command()(export)
+app.command()(quantise)
 app.add_typer(data, name="data")
 app.add_typer(guide, name="guide")
 
@@ -50,7 +60,7 @@ def _root(
 def main() -> NoReturn:
     """Run the command line and exit.
 
-    0 done, 1 a check failed, 2 a mistake of the user, 4 the disk refused, 130 interrupted.
+    0 done, 1 a check failed, 2 a mistake of the user, 4 the disk refused, 130 interrupted, 143 terminated.
     """
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
@@ -61,21 +71,23 @@ def main() -> NoReturn:
     except OSError as error:
         refused = storage_error(error)
         _fail(str(refused), refused.exit_code)
+    except Terminated as ended:
+        _fail(f"terminated; {_what_became()}", int(ended.code or 0))
     if code == _INTERRUPTED:
-        _fail(_interrupted(), code)
+        _fail(f"interrupted; {_what_became()}", code)
     sys.exit(code)
 
 
-def _interrupted() -> str:
-    """What became of the work, and how to go on."""
+def _what_became() -> str:
+    """What became of the work that was stopped, and how to go on."""
     given = sys.argv[1:]
     if "--dry-run" in given:
-        return "interrupted; nothing was written"
+        return "nothing was written"
     program = [sys.executable, "-m", "gistembed"] if sys.argv[0].endswith("__main__.py") else ["gistembed"]
     match given:
-        case ["fit", *_]:
+        case ["fit" | "cotrain" | "search", *_]:
             again = [*(one for one in given if one != "--resume"), "--resume"]
-            return f"interrupted; go on with: {shlex.join([*program, *again])}"
+            return f"go on with: {shlex.join([*program, *again])}"
         case ["guide", "encode", *_]:
             became = "what is encoded stays; go on with"
         case ["data", "mine" | "mtebcls" | "medi", *_]:
@@ -86,7 +98,7 @@ def _interrupted() -> str:
             became = "OUT was not written; start again with"
         case _:
             became = "nothing is half-written; start again with"
-    return f"interrupted; {became}: {shlex.join([*program, *given])}"
+    return f"{became}: {shlex.join([*program, *given])}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gistembed.cli.options import AsJson, ColumnNames, MaxScore, MinScore, roles_of
+from gistembed.errors import UserError
 
 
 def fit(
@@ -58,6 +59,28 @@ def fit(
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="Temperature of the loss (0.01).")] = None,
     margin: Annotated[float | None, typer.Option(help="Margin below the threshold (0).")] = None,
+    keep_best: Annotated[
+        str | None, typer.Option(help="Keep the best model by a metric (nDCG@10, …), not the last.")
+    ] = None,
+    dev: Annotated[
+        float | None, typer.Option(help="Share of the training pairs to choose it by (0.1).")
+    ] = None,
+    eval_every: Annotated[
+        float | None, typer.Option(help="Steps between two scores, or their share (0.1).")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many scores without a new best (never).")
+    ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(metavar="RANK", help="Train adapters of this rank, not the student's weights."),
+    ] = None,
+    freeze: Annotated[
+        str | None, typer.Option(help="Keep as they are: embeddings, or so many first layers too.")
+    ] = None,
+    matryoshka: Annotated[
+        str | None, typer.Option(help="Train for embeddings cut to so many numbers too: 256,128.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
     store: Annotated[str | None, typer.Option(help="Folder of the guide's vectors (user cache).")] = None,
     config: Annotated[
@@ -65,16 +88,22 @@ def fit(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    search: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict only.")] = False,
 ) -> None:
     """Fine-tune STUDENT on the pairs of DATA under GUIDE, and score it before and after.
 
     Writes OUT/model (a plain sentence-transformers folder), OUT/report.html and OUT/run.json, and ends with
-    a verdict: better, not distinguishable or worse.
+    a verdict: better, not distinguishable or worse. `gistembed search` finds good settings for it.
     """
     from gistembed.config import read_toml, run_config
 
+    if search is not None:
+        raise UserError(
+            f"--search {search}: a search is a command of its own; run `gistembed search --trials {search}` "
+            "with the same DATA, --student and --guide, then `gistembed fit --config OUT/best.toml`"
+        )
     flags: dict[str, Any] = {
         "data": (data[0] if len(data) == 1 else data) if data else None,
         "student": student,
@@ -95,25 +124,43 @@ def fit(
         "learning_rate": learning_rate,
         "temperature": temperature,
         "margin": margin,
+        "keep_best": keep_best,
+        "dev": dev,
+        "eval_every": eval_every,
+        "patience": patience,
+        "freeze": freeze,
+        "matryoshka": matryoshka,
         "seed": seed,
         "store": store,
     }
     given = {name: value for name, value in flags.items() if value is not None}
     settings = read_toml(config) if config is not None else {}
+    if "search" in settings:
+        raise UserError(
+            f"{config}: [search] is what `gistembed search` reads; run it first, or take the table out"
+        )
     if negatives is not None:
         settings |= {"mask": settings.get("mask", {}) | {"negatives": negatives}}
+    if lora is not None:
+        of_file = settings.get("lora")
+        settings |= {"lora": (of_file if isinstance(of_file, dict) else {}) | {"rank": lora}}
     checked = run_config(settings | given, source=str(config) if config is not None else "fit", flags=given)
 
     from gistembed.cli.tables import score_table
     from gistembed.console import Console
     from gistembed.pipeline import plan_fit, run_fit
+    from gistembed.ranks import is_first
+    from gistembed.train.signals import ends_when_terminated
 
     console = Console(quiet=quiet or as_json)
     if dry_run:
         lines = plan_fit(checked, console, resume=resume)
         typer.echo(json.dumps({"plan": lines.splitlines()}) if as_json else lines)
         return
-    result = run_fit(checked, console, resume=resume)
+    with ends_when_terminated():
+        result = run_fit(checked, console, resume=resume)
+    if not is_first():
+        return
     if as_json:
         summary = {
             "verdict": result.verdict,

@@ -9,7 +9,6 @@ import typer
 from gistembed.cli.options import (
     AsJson,
     ColumnNames,
-    Data,
     GuideName,
     KeptDtype,
     MaxLength,
@@ -40,11 +39,16 @@ _Folder = Annotated[
 
 @guide.command()
 def encode(
-    data: Data,
+    data: Annotated[
+        list[str], typer.Argument(help="Pairs in any format that `fit` reads; or several of these.")
+    ],
     model: GuideName,
     columns: ColumnNames = None,
     min_score: MinScore = None,
     max_score: MaxScore = None,
+    instructions: Annotated[
+        str, typer.Option(help="Instructions beside texts: ignore, or prefix to put them before the texts.")
+    ] = "ignore",
     max_length: MaxLength = None,
     dimensions: Annotated[
         int | None, typer.Option(help="First numbers of a vector to keep, or to ask an endpoint for (all).")
@@ -70,16 +74,23 @@ def encode(
 ) -> None:
     """Encode what the store lacks of the texts of DATA, so that a run finds them there.
 
-    What is done when the command is interrupted stays done.
+    DATA is read as `fit` reads it: a run with the same settings has nothing left to encode. What is done when
+    the command is interrupted stays done.
     """
     from gistembed.console import Console
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings, default_store, do_work, is_endpoint, prepare_work
-    from gistembed.pairs import read_pairs
+    from gistembed.pairs.read import Instructions
+    from gistembed.prepare_pairs import ReadSettings, read_data
     from gistembed.terms import Backend, VectorDtype
 
     console = Console(quiet=quiet or as_json)
-    pairs = read_pairs(data, columns=roles_of(columns), grades=grades_of(min_score, max_score))
+    reading = ReadSettings(
+        roles_of(columns),
+        grades_of(min_score, max_score),
+        chosen("--instructions", instructions, get_args(Instructions)),
+    )
+    pairs = read_data(data, reading, console)
     settings = GuideSettings(
         model,
         max_length=max_length,

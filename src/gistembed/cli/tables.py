@@ -1,4 +1,4 @@
-"""Tables for the terminal: scores of all models of a run, stores of vectors, and the checks of a selftest."""
+"""Tables for the terminal: scores of all models of a run, trials, stores of vectors, checks of a selftest."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,8 @@ from rich.text import Text
 from gistembed.record import EvaluationRecord, Interval
 
 if TYPE_CHECKING:
+    from gistembed.cotraining import CoTrainRecord
+    from gistembed.search import SearchRecord
     from gistembed.selftest import CheckResult
 
 # What fits an eighty-column terminal; the report has them all.
@@ -37,13 +39,39 @@ def score_table(evaluation: EvaluationRecord) -> Table:
     }
     for model, scores in evaluation.scores.items():
         means = [f"{scores[metric].mean:.3f}" for metric in metrics]
-        table.add_row(model, *means, _signed(against_base[model]) if model in against_base else "")
+        table.add_row(model, *means, signed(against_base[model]) if model in against_base else "")
     for comparison in evaluation.comparisons:
         if comparison.baseline != "base":
             table.caption = (
                 f"{comparison.challenger} vs {comparison.baseline}: {comparison.verdict}, "
-                f"{_signed(comparison.difference)}"
+                f"{signed(comparison.difference)}"
             )
+    return table
+
+
+def round_table(record: "CoTrainRecord") -> Table:
+    """One row for each model after each round: its score on dev, and what of its candidates was masked.
+
+    Args:
+        record: The record of a co-training.
+    """
+    ended = {"no gain": "; ended because no model gained", "all rounds": "; all rounds done"}
+    table = Table(title=f"rounds, on {record.dev_queries:,} dev queries{ended.get(record.ended, '')}")
+    for name in ("round", "model", record.metric, "change", "masked", "kept"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for one in record.history:
+        change, masked = "", ""
+        if (before := record.at(one.round - 1, one.model)) is not None and one.training is not None:
+            change = f"{one.dev.mean - before.dev.mean:+.3f}"
+            rates = [
+                rate
+                for step in one.training.history
+                for name, rate in step.metrics.items()
+                if name.startswith("mask_rate/")
+            ]
+            masked = f"{sum(rates) / len(rates):.1%}" if rates else ""
+        kept = "✓" if record.best.get(one.model) == one.round else ""
+        table.add_row(str(one.round), one.model, f"{one.dev.mean:.3f}", change, masked, kept)
     return table
 
 
@@ -96,5 +124,30 @@ def check_table(results: "Sequence[CheckResult]") -> Table:
     return table
 
 
-def _signed(interval: Interval) -> str:
+def trial_table(record: "SearchRecord") -> Table:
+    """One row for each trial, the best first, then those that were stopped, then those that failed.
+
+    Args:
+        record: The search.
+    """
+    from gistembed.search.words import setting_words
+
+    table = Table(title=f"trials, scored on {record.dev_queries:,} dev queries")
+    for name in ("trial", record.metric, *record.space):
+        table.add_column(name, justify="right")
+    table.add_column("seconds", justify="right")
+    order = {"finished": 0, "pruned": 1, "failed": 2}
+    for trial in sorted(record.trials, key=lambda one: (order[one.status], -(one.score or 0.0), one.number)):
+        table.add_row(
+            f"{trial.number}",
+            trial.status if trial.score is None else f"{trial.score:.4f}",
+            *(Text(setting_words(trial.settings[name])) for name in record.space),
+            f"{trial.seconds:.1f}",
+            style="bold" if trial.number == record.best else "",
+        )
+    return table
+
+
+def signed(interval: Interval) -> str:
+    """A difference with its interval."""
     return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

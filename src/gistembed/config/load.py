@@ -6,13 +6,17 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from gistembed.config.run import RunConfig
+from gistembed.config.run import ContradictionError, RunConfig, TaskSettings
+from gistembed.config.student import LoraSettings
 from gistembed.errors import UserError
 
 # Where both are set, the first of each couple makes the second one void.
 _EXCLUSIVE = (("steps", "epochs"), ("eval", "holdout"))
+
+# Settings that are tables with settings of their own.
+_TABLES: dict[str, type[BaseModel]] = {"lora": LoraSettings, "tasks": TaskSettings}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -53,6 +57,10 @@ def run_config(settings: Mapping[str, Any], *, source: str, flags: Collection[st
         setting = "".join(map(str, place))
         if setting in flags:
             raise UserError(f"{_flag(setting)} {meant['input']}: {_problem(meant)}") from error
+        if (flag := next((name for name in _contradictory(meant) if name in flags), None)) is not None:
+            raise UserError(f"{_flag(flag)} {_as_given(settings[flag])}: {_problem(meant)}") from error
+        if setting in _TABLES and len(meant["loc"]) > 1:
+            raise UserError(f"{source}: {_explain_in_table(meant)}") from error
         raise UserError(f"{source}: {_explain(setting, meant)}") from error
     _check_accumulation(config.trainer)
     return config
@@ -77,6 +85,17 @@ def _check_accumulation(trainer: Mapping[str, Any]) -> None:
         raise UserError(f"[trainer] {name} = {value!r}: expected a whole number from 1")
 
 
+def _contradictory(error: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """The settings that a contradiction names."""
+    cause = error.get("ctx", {}).get("error")
+    return cause.settings if isinstance(cause, ContradictionError) else ()
+
+
+def _as_given(value: object) -> str:
+    """A value as it stands on the command line."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _explain(name: str, error: Any) -> str:  # noqa: ANN401 — pydantic's error details are a loose mapping
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, RunConfig.model_fields, n=1)
@@ -91,6 +110,14 @@ def _explain(name: str, error: Any) -> str:  # noqa: ANN401 — pydantic's error
     if not name:
         return _problem(error)
     return f"`{name}` = {error['input']!r}: {_problem(error)}"
+
+
+def _explain_in_table(error: Any) -> str:  # noqa: ANN401
+    names = [str(name) for name in error["loc"]]
+    table = f"[{'.'.join(names[:-1])}] {names[-1]}"
+    if error["type"] != "extra_forbidden":
+        return f"{table} = {error['input']!r}: {_problem(error)}"
+    return f"{table}: unknown setting; the settings are {', '.join(_TABLES[names[0]].model_fields)}"
 
 
 def _problem(error: Any) -> str:  # noqa: ANN401

@@ -1,12 +1,14 @@
 """Every setting of a run, with its default and its meaning."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
+from gistembed.config.student import Dimensions, Freeze, Lora
 from gistembed.terms import (
     Backend,
     Block,
@@ -38,6 +40,18 @@ ModelNames = Annotated[tuple[ModelName, ...], BeforeValidator(_one_as_several), 
 ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_one_as_several)]
 """The columns of a role; a single name stands for itself."""
 
+
+def _time_or_steps(value: object) -> object:
+    if isinstance(value, bool) or not (isinstance(value, int) or re.fullmatch(r"\d+(\.\d+)?s", str(value))):
+        raise ValueError('expected a number of steps, or seconds such as "300s"')
+    if isinstance(value, int) and value < 1:
+        raise ValueError("expected at least 1 step")
+    return value
+
+
+SaveEvery = Annotated[int | str, BeforeValidator(_time_or_steps)]
+"""A number of steps, or seconds with an s behind them."""
+
 # Settings of the mask that may stand by themselves or in the table of all of them.
 _ALSO_IN_MASK = ("margin", "margin_strategy", "contrast_anchors", "contrast_positives")
 
@@ -54,6 +68,8 @@ OF_GUIDES = (
 )
 """Settings of guides that are asked, and of where their answers are kept."""
 
+_OF_KEEP_BEST = ("dev", "eval_every", "patience")
+
 # Settings in that table that only say what the guide's opinion does.
 _GUIDE_ONLY = (
     "margin",
@@ -68,6 +84,19 @@ _GUIDE_ONLY = (
     "scorer",
     "guide_vote",
 )
+
+
+class ContradictionError(ValueError):
+    """Settings that don't go together.
+
+    Attributes:
+        settings: Those that a person may have given on the command line, and that are then to blame.
+    """
+
+    def __init__(self, message: str, *settings: str) -> None:
+        """What is wrong with which settings."""
+        super().__init__(message)
+        self.settings = settings
 
 
 class TaskSettings(BaseModel):
@@ -116,6 +145,10 @@ class RunConfig(BaseModel):
         tasks: Settings of single tasks, by name.
         batch_size: Pairs that see each other, and so the number of in-batch negatives; 128, and down to 16
             for little data.
+        micro_batch_tokens: Tokens, padding included, that go through the student at once; chosen by its
+            device. It changes speed and memory, and the result only by rounding.
+        graph_memory_gb: Most memory, in GB, for what the backward pass needs of a batch; what doesn't fit
+            is computed again there, with the same result. Half of what is free by default.
         learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
         warmup: Share of the steps in which the learning rate rises.
         temperature: τ of the loss.
@@ -130,7 +163,20 @@ class RunConfig(BaseModel):
             `gistembed.guided_contrastive_loss`.
         hardness_strength: How much extra weight; given with ``hardness_mode``, or not at all.
         kernel: What makes the scores of large batches on a GPU; see `gistembed.guided_contrastive_loss`.
+        lora: Settings of adapters that are trained in place of the student's own weights, or their rank
+            alone; see `LoraSettings`.
+        freeze: What of the student keeps its weights: ``embeddings``, or a number of its first layers, the
+            embeddings included.
+        matryoshka: Numbers of leading dimensions that the student's embeddings can be cut to; the loss is
+            the sum over them and the whole embeddings.
+        matryoshka_weights: Weight of each of these in the loss; 1 by default, as for the whole embeddings.
         holdout: Share of the pairs to hold out, at most 1,000 pairs.
+        keep_best: A metric such as ``nDCG@10``: the model that is kept is the one that scored best by it, on
+            training pairs that are held out for this alone. None to keep that of the last step.
+        dev: Share of the training pairs to hold out for that, at most 1,000 pairs.
+        eval_every: Steps between two such scores, or their share of all steps.
+        patience: After so many scores without a new best, training stops; never by default.
+        save_every: When a checkpoint is written: after so many steps, or so many seconds (``"300s"``).
         seed: Seed of the split, the batches, dropout and resampling.
         store: Folder of the guide's vectors; the user's cache folder by default.
         student_prompts: What the student reads before a text, by role, in place of its own prompts.
@@ -169,6 +215,8 @@ class RunConfig(BaseModel):
     mixing_temperature: float = Field(default=2.0, ge=1)
     tasks: dict[str, TaskSettings] = {}
     batch_size: int | None = Field(default=None, ge=2)
+    micro_batch_tokens: int | None = Field(default=None, ge=1)
+    graph_memory_gb: float | None = Field(default=None, ge=0)
     learning_rate: float | None = Field(default=None, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     temperature: float = Field(default=0.01, gt=0)
@@ -181,7 +229,16 @@ class RunConfig(BaseModel):
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = Field(default=0.0, ge=0)
     kernel: Kernel = "auto"
+    lora: Lora | None = None
+    freeze: Freeze | None = None
+    matryoshka: Dimensions = ()
+    matryoshka_weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     holdout: float = Field(default=0.1, gt=0, lt=1)
+    keep_best: str | None = None
+    dev: float = Field(default=0.1, gt=0, lt=1)
+    eval_every: float = Field(default=0.1, gt=0)
+    patience: int | None = Field(default=None, ge=1)
+    save_every: SaveEvery = "300s"
     seed: int = Field(default=42, ge=0, lt=2**32)
     store: Path | None = None
     student_prompts: dict[Role, str] = {}
@@ -199,9 +256,13 @@ class RunConfig(BaseModel):
     @model_validator(mode="after")
     def _guide_where_needed(self) -> "RunConfig":
         if self.loss == "guided" and self.guide is None and not self.guides_itself:
-            raise ValueError("a guided run needs a guide; give --guide, or --loss infonce to train without")
+            raise ContradictionError(
+                "a guided run needs a guide; give --guide, or --loss infonce to train without", "loss"
+            )
         if self.guide is not None and self.guides_itself:
-            raise ValueError('[mask] scorer = "student": the student is its own guide; leave guide out')
+            raise ContradictionError(
+                '[mask] scorer = "student": the student is its own guide; leave guide out', "guide"
+            )
         return self
 
     @property
@@ -213,15 +274,18 @@ class RunConfig(BaseModel):
     def _tasks_by_themselves(self) -> "RunConfig":
         own = [name for name, settings in self.tasks.items() if settings.negatives is not None]
         if own and self.batches != "one_task":
-            raise ValueError(
-                f'[tasks] {own[0]}: negatives of its own need batches of its own; set batches to "one_task"'
+            raise ContradictionError(
+                f'[tasks] {own[0]}: negatives of its own need batches of its own; set batches to "one_task"',
+                "batches",
             )
         return self
 
     @model_validator(mode="after")
     def _scores_whole(self) -> "RunConfig":
         if self.max_score is not None and self.min_score is None:
-            raise ValueError("max_score tells negatives from positives only with min_score; give both")
+            raise ContradictionError(
+                "max_score tells negatives from positives only with min_score; give both", "max_score"
+            )
         return self
 
     @model_validator(mode="after")
@@ -236,6 +300,35 @@ class RunConfig(BaseModel):
                 f"hardness_strength {self.hardness_strength:g} has no effect without hardness_mode; "
                 f"choose one of {', '.join(get_args(HardnessMode))}, or leave hardness_strength out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keep_best_whole(self) -> "RunConfig":
+        for name in _OF_KEEP_BEST:
+            if self.keep_best is None and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} has no effect without keep_best; choose a metric, or leave {name} out"
+                )
+        if self.eval_every > 1 and self.eval_every % 1:
+            raise ValueError(
+                f"eval_every {self.eval_every:g}: expected a number of steps, or a share below 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _student_as_a_whole(self) -> "RunConfig":
+        if self.lora is not None and self.freeze is not None:
+            raise ValueError(
+                "freeze has no effect with lora, which trains adapters only; leave one of them out"
+            )
+        weights = self.matryoshka_weights
+        if weights is not None and len(weights) != len(self.matryoshka):
+            raise ValueError(
+                f"matryoshka_weights: expected one for each of the {len(self.matryoshka)} dimensions of "
+                f"matryoshka, got {len(weights)}"
+            )
+        if self.matryoshka and self.kernel == "triton":
+            raise ValueError('kernel "triton" takes all dimensions at once; leave it or matryoshka out')
         return self
 
     @model_validator(mode="after")

@@ -29,8 +29,9 @@ class Mended:
         changes_path: The list of changes, one JSON object on each line: ``place``, ``what`` (the code of
             the finding), ``role``, ``anchor``, ``before``, ``after`` (null: the text is gone), ``why``.
         rows: Rows in the copy.
-        rows_read: Rows of the source, those that can't be read included; of graded ones, one for each anchor.
+        rows_read: Rows of the source, those that can't be read included; of graded ones, the positive pairs.
         changes: Changes by code.
+        renamed: New names, by the old ones, of further columns that have another name in the copy.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Mended:
     rows: int
     rows_read: int
     changes: Mapping[str, int]
+    renamed: Mapping[str, str]
 
 
 def check_fix(out: Path) -> None:
@@ -76,16 +78,22 @@ def mend(source: "Source", out: Path, reading: Reading = PLAIN) -> Mended:
     if all(leaves.positives):
         raise UserError(f"--fix {out}: no row would be left; nothing was written")
     changes: dict[str, int] = {}
+    renamed: dict[str, str] = {}
     changes_path = _changes_path(out)
+    written = False
     # Short of a crash between two renames, there are both files or none.
     try:
         with whole_file(changes_path) as file:
             log = _Log(rows, file, changes)
-            count = write_rows(_mended_rows(source, reading, rows, leaves, log), out)
+            mended = _mended_rows(source, reading, rows, leaves, log)
+            count = write_rows(mended, out, on_renamed=renamed.__setitem__)
+            written = True
     except BaseException:
-        out.unlink(missing_ok=True)
+        # What stands there otherwise is another's: it came after the place was checked.
+        if written:
+            out.unlink(missing_ok=True)
         raise
-    return Mended(out, changes_path, count, len(rows) + rows.unreadable, changes)
+    return Mended(out, changes_path, count, len(rows) + rows.unreadable, changes, renamed)
 
 
 @dataclass(frozen=True, eq=False)

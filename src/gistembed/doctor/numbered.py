@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from gistembed.pairs import (
     Grades,
@@ -22,6 +22,7 @@ from gistembed.pairs import (
     read_rows,
     same_texts,
 )
+from gistembed.pairs.pairs import Origin
 from gistembed.pairs.wording import PlaceWord, located, one_line
 from gistembed.record import FindingExample
 
@@ -76,6 +77,10 @@ class NumberedRows:
         negative_names: The same for negatives.
         problems: The first few rows that can't be read.
         unreadable: How many rows can't be read.
+        weights: How much each row counts in the loss; None where all count alike.
+        trusted: Whether a person says of each negative that it is one; None where nobody says so.
+        origins: The sources, where there are several; ``source`` then names them all.
+        origin: Number of the source of each row.
     """
 
     book: Book
@@ -91,6 +96,10 @@ class NumberedRows:
     negative_names: Int64[np.ndarray, " negatives"]
     problems: tuple[Problem, ...] = ()
     unreadable: int = 0
+    weights: Float32[np.ndarray, " rows"] | None = None
+    trusted: Bool[np.ndarray, " negatives"] | None = None
+    origins: tuple[Origin, ...] = ()
+    origin: Int32[np.ndarray, " rows"] | None = None
 
     def __len__(self) -> int:
         """How many rows could be read."""
@@ -129,7 +138,8 @@ class NumberedRows:
 
     def place(self, row: int) -> str:
         """Where a row stands: ``pairs.csv:118`` or ``pairs.parquet: row 118``."""
-        return located(self.source, self.place_word, int(self.places[row]))
+        whole: NumberedRows | Origin = self if self.origin is None else self.origins[int(self.origin[row])]
+        return located(whole.source, whole.place_word, int(self.places[row]))
 
     def examples(self, found: Iterable[tuple[int, str]]) -> tuple[FindingExample, ...]:
         """The first few of these rows, each with what there is to see in it."""
@@ -175,6 +185,7 @@ class NumberedRows:
         return replace(
             self,
             places=self.places[drawn],
+            origin=None if self.origin is None else self.origin[drawn],
             anchors=self.anchors[drawn],
             positive_offsets=offsets_of(np.diff(self.positive_offsets)[drawn]),
             positives=self.positives[pairs],
@@ -182,6 +193,8 @@ class NumberedRows:
             negatives=self.negatives[negatives],
             positive_names=self.positive_names[pairs],
             negative_names=self.negative_names[negatives],
+            weights=None if self.weights is None else self.weights[drawn],
+            trusted=None if self.trusted is None else self.trusted[negatives],
         )
 
 
@@ -237,18 +250,21 @@ def read_numbered(source: "Source", book: Book, reading: Reading) -> NumberedRow
     texts, names = book.texts, Texts()
     places, anchors, positive_counts, negative_counts = (array("q") for _ in range(4))
     positives, negatives, positive_names, negative_names = (array("q") for _ in range(4))
+    weights, trusted = array("f"), array("b")
     table = open_table(source)
     for place, row in reading.rows(table, on_problem):
         places.append(place)
         anchors.append(texts.add(row.anchor.text))
         positive_counts.append(len(row.positives))
         negative_counts.append(len(row.negatives))
+        weights.append(1.0 if row.weight is None else row.weight)
         for passage in row.positives:
             positives.append(texts.add(passage.text))
             positive_names.append(_name_number(passage, names))
         for passage in row.negatives:
             negatives.append(texts.add(passage.text))
             negative_names.append(_name_number(passage, names))
+            trusted.append(passage.trusted)
     return NumberedRows(
         book=book,
         source=table.name,
@@ -263,6 +279,8 @@ def read_numbered(source: "Source", book: Book, reading: Reading) -> NumberedRow
         negative_names=np.array(negative_names, np.int64),
         problems=tuple(problems),
         unreadable=unreadable,
+        weights=np.array(weights, np.float32),
+        trusted=np.array(trusted, bool),
     )
 
 
@@ -285,6 +303,10 @@ def numbered_pairs(pairs: Pairs, book: Book) -> NumberedRows:
         negatives=pairs.negative_ids,
         positive_names=np.full(len(pairs), -1),
         negative_names=np.full(len(pairs.negative_ids), -1),
+        weights=pairs.weights,
+        trusted=pairs.trusted,
+        origins=pairs.origins,
+        origin=pairs.origin,
     )
 
 

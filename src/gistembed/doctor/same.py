@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt64
+from jaxtyping import Bool, Int64
 
 from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
+from gistembed.pairs import faults, offsets_of
 from gistembed.record import Finding
 
 SAME = "but for case, white space and Unicode composition"
@@ -48,13 +49,11 @@ def contradictions(rows: NumberedRows, numbers: Int64[np.ndarray, " texts"]) -> 
         rows: The rows.
         numbers: A number for each text; texts with equal numbers are the same text.
     """
-    size = int(numbers.max(initial=0)) + 1
     anchors, positives, negatives = numbers[rows.anchors], numbers[rows.positives], numbers[rows.negatives]
-    anchor = anchors[rows.negative_rows] == negatives
-    positive = np.isin(rows.negative_rows * size + negatives, rows.pair_rows * size + positives) & ~anchor
-    known = np.isin(
-        anchors[rows.negative_rows] * size + negatives, anchors[rows.pair_rows] * size + positives
-    )
+    of_row, of_anchor = rows.negative_rows, anchors[rows.negative_rows]
+    anchor = of_anchor == negatives
+    positive = faults.are_known(of_row, negatives, rows.pair_rows, positives) & ~anchor
+    known = faults.are_known(of_anchor, negatives, anchors[rows.pair_rows], positives)
     return Contradictions(anchor, positive, known & ~anchor & ~positive)
 
 
@@ -198,52 +197,56 @@ def earlier_pair(
     pairs: Bool[np.ndarray, " pairs"] | None = None,
     negatives: Bool[np.ndarray, " negatives"] | None = None,
 ) -> Int64[np.ndarray, " pairs"]:
-    """For each pair, the first pair with the same anchor, positive and negatives; -1 if it is the first.
-
-    The order of negatives doesn't matter. Pairs are compared by 64-bit sums of scattered numbers.
+    """For each pair, the first pair that says the same, as `gistembed.pairs.faults.earlier_pair` has it.
 
     Args:
         rows: The rows.
         numbers: A number for each text; texts with equal numbers are the same text.
         pairs: The pairs to look at; all by default. The others get -1.
-        negatives: The negatives to look at; all by default.
+        negatives: The negatives to look at, none twice in a row; all but repeated ones by default.
     """
-    scattered = _scatter(numbers)
-    weights = scattered[rows.negatives]
-    if negatives is not None:
-        weights = np.where(negatives, weights, np.uint64(0))
-    # Sums may run over: differences of running sums are right modulo 2^64.
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(weights, dtype=np.uint64)])
-    of_rows = sums[rows.negative_offsets[1:]] - sums[rows.negative_offsets[:-1]]
-    keys = (
-        scattered[rows.pair_anchors]
-        + _scatter(scattered[rows.positives])
-        + _scatter(of_rows + np.uint64(1))[rows.pair_rows]
+    if negatives is None:
+        negatives = ~repeated_negatives(rows, np.zeros(len(rows.negatives), bool), numbers)
+    which = np.arange(len(rows.positives)) if pairs is None else np.flatnonzero(pairs)
+    found = faults.earlier_pair(
+        numbers[rows.pair_anchors[which]],
+        numbers[rows.positives[which]],
+        rows.pair_rows[which],
+        numbers[rows.negatives[negatives]],
+        _offsets(rows, negatives),
+        trusted=None if rows.trusted is None else rows.trusted[negatives],
+        weights=None if rows.weights is None else rows.weights[rows.pair_rows[which]],
     )
-    which = np.arange(len(keys)) if pairs is None else np.flatnonzero(pairs)
-    _, first, inverse = np.unique(keys[which], return_index=True, return_inverse=True)
-    earlier = np.full(len(keys), -1, np.int64)
-    first_of = which[first[inverse]]
-    earlier[which] = np.where(first_of < which, first_of, -1)
+    earlier = np.full(len(rows.positives), -1, np.int64)
+    earlier[which[found >= 0]] = which[found[found >= 0]]
     return earlier
 
 
 def repeated_negatives(
-    rows: NumberedRows, leaves: Bool[np.ndarray, " negatives"]
+    rows: NumberedRows,
+    leaves: Bool[np.ndarray, " negatives"],
+    numbers: Int64[np.ndarray, " texts"] | None = None,
 ) -> Bool[np.ndarray, " negatives"]:
-    """Negatives whose text stands as a negative in their row already.
+    """Negatives that stand in their row already, as `gistembed.pairs.faults.repeated_negatives` has it.
 
     Args:
         rows: The rows.
         leaves: Negatives that don't count.
+        numbers: A number for each text; texts with equal numbers are the same text. Their forms by default.
     """
-    forms = rows.book.forms
-    stays = np.flatnonzero(~leaves)
-    keys = rows.negative_rows * (int(forms.max(initial=0)) + 1) + forms[rows.negatives]
-    _, first = np.unique(keys[stays], return_index=True)
-    repeated = ~leaves
-    repeated[stays[first]] = False
+    numbers = rows.book.forms if numbers is None else numbers
+    repeated = np.zeros(len(rows.negatives), bool)
+    repeated[~leaves] = faults.repeated_negatives(
+        numbers[rows.negatives[~leaves]],
+        _offsets(rows, ~leaves),
+        None if rows.trusted is None else rows.trusted[~leaves],
+    )
     return repeated
+
+
+def _offsets(rows: NumberedRows, stays: Bool[np.ndarray, " negatives"]) -> Int64[np.ndarray, " rows_and_one"]:
+    """Where the negatives of each row begin if only these stay."""
+    return offsets_of(np.bincount(rows.negative_rows[stays], minlength=len(rows)))
 
 
 def hubs(rows: NumberedRows) -> list[Finding]:
@@ -340,13 +343,3 @@ def _letter_by_letter(count: int, exact: int) -> list[str]:
     if exact == count:
         return ["letter by letter"]
     return [f"{exact:,} letter by letter, the others {SAME}" if exact else f"all {SAME}"]
-
-
-def _scatter(
-    numbers: Int64[np.ndarray, " numbers"] | UInt64[np.ndarray, " numbers"],
-) -> UInt64[np.ndarray, " numbers"]:
-    """Numbers spread over 64 bits so that sums of them tell sets apart (the finaliser of splitmix64)."""
-    mixed = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

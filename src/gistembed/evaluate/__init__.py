@@ -3,7 +3,7 @@
 from gistembed.evaluate.bootstrap import FEWEST_QUERIES, compare, mean_interval, verdict_of
 from gistembed.evaluate.comparison import ModelScores, evaluation_record
 from gistembed.evaluate.retention import RETENTION_NAME, retention_path
-from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask, rank, score
+from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask, rank, rank_at, rank_vectors, score
 from gistembed.evaluate.verdict import verdict_line
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "evaluation_record",
     "mean_interval",
     "rank",
+    "rank_at",
+    "rank_vectors",
     "retention_path",
     "score",
     "verdict_line",

@@ -1,14 +1,14 @@
 """Several models on one data set: means with intervals, paired comparisons, and the queries that changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float64
 
 from gistembed.evaluate.bootstrap import compare, mean_interval
 from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask
-from gistembed.record import EvaluationRecord, QueryChange
+from gistembed.record import DimensionRecord, EvaluationRecord, QueryChange
 from gistembed.terms import DataSet
 
 _CHANGES_SHOWN = 8
@@ -16,10 +16,17 @@ _CHANGES_SHOWN = 8
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One model's ranking of a task, and its scores by metric and query."""
+    """One model's ranking of a task, and its scores by metric and query.
+
+    Attributes:
+        ranking: The ranking.
+        scores: Its scores.
+        by_dims: Scores by the main metric of embeddings that were cut, by their number of dimensions.
+    """
 
     ranking: Ranking
     scores: Mapping[str, Float64[np.ndarray, " queries"]]
+    by_dims: Mapping[int, Float64[np.ndarray, " queries"]] = field(default_factory=dict)
 
 
 def evaluation_record(
@@ -56,6 +63,13 @@ def evaluation_record(
         ],
         improved=improved,
         worsened=worsened,
+        by_dimensions=[
+            DimensionRecord(
+                dimensions=dim,
+                scores={name: mean_interval(model.by_dims[dim]) for name, model in models.items()},
+            )
+            for dim in models[tuned].by_dims
+        ],
     )
 
 

@@ -1,6 +1,6 @@
 """Retrieval over pairs: every distinct anchor is a query, every distinct positive or negative a document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,7 +43,8 @@ class RetrievalTask:
             pairs: The pairs.
             name: What the data is, in words.
         """
-        pairs = replace(pairs, same=None)
+        # What is known but not among the pairs may be no document here.
+        pairs = replace(pairs, same=None, also_known=None)
         documents = np.unique(np.concatenate([pairs.positives, pairs.negative_ids]))
         return cls(name, pairs, np.unique(pairs.anchors), documents, pairs.known_positives())
 
@@ -71,9 +72,52 @@ def rank(
         task: Queries and documents.
         on_progress: Called with the number of texts embedded since the call before.
     """
+    return rank_at(model, task, None, on_progress)[0]
+
+
+def rank_at(
+    model: EmbeddingModel,
+    task: RetrievalTask,
+    dims: Sequence[int] | None,
+    on_progress: Callable[[int], None] = lambda count: None,
+) -> list[Ranking]:
+    """Rank the documents as `rank` does, by embeddings that are cut to their leading dimensions.
+
+    Args:
+        model: The model to score.
+        task: Queries and documents.
+        dims: Numbers of dimensions; the texts are embedded once for all of them. None for one ranking by
+            whole embeddings.
+        on_progress: Called with the number of texts embedded since the call before.
+    """
     texts = task.pairs.texts
-    queries = torch.from_numpy(model.embed(texts.of(task.queries), "anchor", on_progress))
-    documents = torch.from_numpy(model.embed(texts.of(task.documents), "document", on_progress))
+    queries = model.embed(texts.of(task.queries), "anchor", on_progress)
+    documents = model.embed(texts.of(task.documents), "document", on_progress)
+    return [
+        rank_vectors(task, _cut(queries, dim), _cut(documents, dim)) for dim in dims or [queries.shape[1]]
+    ]
+
+
+def _cut(vectors: Float32[np.ndarray, "texts dim"], dim: int) -> Float32[np.ndarray, "texts _"]:
+    """The leading dimensions of unit vectors, as unit vectors."""
+    if dim == vectors.shape[1]:
+        return vectors
+    return torch.nn.functional.normalize(torch.from_numpy(vectors[:, :dim]), dim=1).numpy()
+
+
+def rank_vectors(
+    task: RetrievalTask,
+    query_vectors: Float32[np.ndarray, "queries dim"],
+    document_vectors: Float32[np.ndarray, "documents dim"],
+) -> Ranking:
+    """`rank` by vectors that are there already, by their dot products.
+
+    Args:
+        task: Queries and documents.
+        query_vectors: One for each query, in the task's order.
+        document_vectors: One for each document, in the task's order.
+    """
+    queries, documents = torch.from_numpy(query_vectors), torch.from_numpy(document_vectors)
     document_ids = torch.from_numpy(task.documents)
     query_ids = torch.from_numpy(task.queries)
     depth = min(_DEPTH, len(document_ids))

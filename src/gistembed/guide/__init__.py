@@ -11,13 +11,13 @@ from gistembed.guide.encoding.vectors import (
     plan_encoding,
     text_ids_by_role,
 )
-from gistembed.guide.encoding.work import GuideWork, do_work, prepare_work
+from gistembed.guide.encoding.work import GuideWork, do_work, prepare_work, stored_vectors
 from gistembed.guide.given.columns import column_identity, column_vectors, is_columns
 from gistembed.guide.given.join import given_identity, given_vectors, is_given
 from gistembed.guide.scorers.endpoint import EndpointGuide, Estimate
 from gistembed.guide.scorers.model import ModelGuide
 from gistembed.guide.scorers.opening import Guide, GuideSettings, is_endpoint, open_guide
-from gistembed.guide.store.identity import GuideIdentity
+from gistembed.guide.store.identity import GuideIdentity, stored_as
 from gistembed.guide.store.keys import Keys
 from gistembed.guide.store.manifest import GuideFacts
 from gistembed.guide.store.store import GuideStore, StoreSummary, default_store, stores_in
@@ -58,6 +58,8 @@ __all__ = [
     "open_guide",
     "plan_encoding",
     "prepare_work",
+    "stored_as",
+    "stored_vectors",
     "stores_in",
     "text_ids_by_role",
     "verify",

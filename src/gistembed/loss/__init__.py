@@ -1,6 +1,6 @@
 """Embeddings and a mask policy in; loss, gradients and metrics out."""
 
-from gistembed.loss.gather import averaged_over_ranks, gather_batch
+from gistembed.loss.gather import averaged_over_ranks, gather_batch, gather_rows
 from gistembed.loss.guided import LossOutput, guided_contrastive_loss
 from gistembed.loss.inputs import GuideNotFiniteError, NotFiniteError
 
@@ -10,5 +10,6 @@ __all__ = [
     "NotFiniteError",
     "averaged_over_ranks",
     "gather_batch",
+    "gather_rows",
     "guided_contrastive_loss",
 ]

@@ -1,6 +1,6 @@
 """One batch out of those of several processes: every text a candidate of every row, each row scored once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +36,17 @@ def averaged_over_ranks(parameter: Tensor) -> Tensor:
     """
     averaged: Tensor = _Averaged.apply(parameter)  # type: ignore[no-untyped-call]
     return averaged
+
+
+def gather_rows(local: Tensor, counts: Sequence[int]) -> Tensor:
+    """The rows of all processes, one process's after the other's; gradients are summed over the processes.
+
+    Args:
+        local: This process's rows.
+        counts: How many rows each process has.
+    """
+    gathered: Tensor = _Gather.apply(local, list(counts))  # type: ignore[no-untyped-call]
+    return gathered
 
 
 def gather_batch(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +90,7 @@ def gather_batch(arguments: Mapping[str, Any]) -> dict[str, Any]:
     counts = [rows for rows, *_ in table]
     rank = dist.get_rank()
     start = sum(counts[:rank])
-    gathered = {name: _Gather.apply(tensor, counts) for name, tensor in given.items()}  # type: ignore[no-untyped-call]
+    gathered = {name: gather_rows(tensor, counts) for name, tensor in given.items()}
     return {**arguments, **gathered, "rows": slice(start, start + counts[rank])}
 
 

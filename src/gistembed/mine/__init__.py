@@ -1,7 +1,7 @@
 """Hard negatives: for each anchor, documents that the guide finds close to it but not too close."""
 
 from gistembed.mine.choose import choose_negatives, highest_scores
-from gistembed.mine.corpus import read_corpus
+from gistembed.mine.corpus import Corpus, read_corpus
 from gistembed.mine.job import MiningJob, MiningPlan, plan_mining, run_mining
 from gistembed.mine.mining import Documents, MinedNegatives, comparisons, mine_negatives
 from gistembed.mine.nearest import Nearest, OwnTexts, nearest_documents
@@ -9,6 +9,7 @@ from gistembed.mine.rows import MiningTally, mined_rows
 from gistembed.mine.settings import MiningSettings, Sampling, Search, TooFew
 
 __all__ = [
+    "Corpus",
     "Documents",
     "MinedNegatives",
     "MiningJob",

@@ -23,7 +23,8 @@ def require_faiss() -> Any:  # noqa: ANN401 — a library without types
         return importlib.import_module("faiss")
     except ImportError as error:
         raise UserError(
-            "--search faiss: faiss is not installed; run `pip install faiss-cpu`, or leave the option out"
+            "--search faiss: faiss is not installed; run `pip install 'gistembed[faiss]'`, "
+            "or leave the option out"
         ) from error
 
 

@@ -22,7 +22,7 @@ from gistembed.guide import (
     is_given,
     prepare_work,
 )
-from gistembed.mine.corpus import read_corpus
+from gistembed.mine.corpus import Corpus, read_corpus
 from gistembed.mine.faiss_search import require_faiss
 from gistembed.mine.mining import Documents, comparisons, mine_negatives
 from gistembed.mine.rows import MiningTally, mined_rows
@@ -83,8 +83,8 @@ class MiningJob:
                     f"--{option.replace('_', '-')}: the guide's vectors are there already; leave it out"
                 )
 
-    def read(self) -> tuple[Pairs, Pairs | None]:
-        """The pairs, and the documents of the corpus that they don't have."""
+    def read(self) -> tuple[Pairs, Corpus | None]:
+        """The pairs, and the corpus if there is one."""
         pairs = read_pairs(self.data, columns=self.columns, grades=self.grades)
         if self.corpus is None:
             return pairs, None
@@ -117,7 +117,7 @@ def plan_mining(job: MiningJob) -> MiningPlan:
     """
     job.check()
     pairs, corpus = job.read()
-    parts = [pairs] if corpus is None else [pairs, corpus]
+    parts = [pairs] if corpus is None else [pairs, corpus.documents]
     return MiningPlan(
         anchors=len(np.unique(pairs.anchors)),
         documents=_documents(pairs, corpus),
@@ -142,20 +142,25 @@ def run_mining(job: MiningJob, console: Console) -> MiningTally:
     job.check()
     pairs, corpus = job.read()
     vectors = _vectors(job, pairs, console)
-    more = None if corpus is None else Documents.of(corpus, _vectors(job, corpus, console))
+    further = None if corpus is None else corpus.documents
+    more = None if further is None else Documents.of(further, _vectors(job, further, console))
+    known = None if corpus is None else corpus.known
     anchors, documents = len(np.unique(pairs.anchors)), _documents(pairs, corpus)
     console.say(f"{anchors:,} anchors, {documents:,} documents that may be negatives")
     with console.stage("mine hard negatives", comparisons(anchors, documents, job.settings)) as progress:
-        mined = mine_negatives(pairs, vectors, job.settings, corpus=more, on_progress=progress)
+        mined = mine_negatives(
+            pairs, vectors, job.settings, corpus=more, also_known=known, on_progress=progress
+        )
     tally = MiningTally()
     rows = read_rows(job.data, columns=job.columns, grades=job.grades)
-    write_rows(mined_rows(rows, pairs, mined, job.settings, tally, corpus=corpus), job.out)
+    written = mined_rows(rows, pairs, mined, job.settings, tally, corpus=further)
+    write_rows(written, job.out, on_renamed=tally.renamed.__setitem__)
     return tally
 
 
-def _documents(pairs: Pairs, corpus: Pairs | None) -> int:
+def _documents(pairs: Pairs, corpus: Corpus | None) -> int:
     own = len(np.unique(np.concatenate([pairs.positives, pairs.negative_ids])))
-    return own if corpus is None else own + len(corpus)
+    return own if corpus is None else own + len(corpus.documents)
 
 
 def _missing(job: MiningJob, parts: Sequence[Pairs]) -> int:

@@ -12,7 +12,7 @@ from gistembed.mine.choose import choose_negatives, highest_scores
 from gistembed.mine.faiss_search import nearest_by_faiss
 from gistembed.mine.nearest import DOCUMENT_BLOCK, Nearest, OwnTexts, nearest_documents
 from gistembed.mine.settings import MiningSettings
-from gistembed.pairs import Pairs
+from gistembed.pairs import Pairs, Relations
 from gistembed.terms import Role
 
 # So many anchors are held at once with their vectors, and so many of their nearest documents; the documents
@@ -39,7 +39,7 @@ class Documents:
         """The positives and negatives of some pairs.
 
         Args:
-            pairs: The pairs, or what `read_corpus` gives.
+            pairs: The pairs, or the documents that `read_corpus` gives.
             vectors: The guide's vectors of their texts.
         """
         return cls(np.unique(np.concatenate([pairs.positives, pairs.negative_ids])), vectors)
@@ -103,6 +103,7 @@ def mine_negatives(
     settings: MiningSettings,
     *,
     corpus: Documents | None = None,
+    also_known: Relations | None = None,
     device: str | None = None,
     document_block: int = DOCUMENT_BLOCK,
     on_progress: Callable[[int], None] = lambda count: None,
@@ -117,6 +118,7 @@ def mine_negatives(
         vectors: The guide's vectors of their texts.
         settings: What may be taken, and how.
         corpus: Further documents, none of them the pairs'.
+        also_known: Positives of the anchors besides those of the pairs; the margins don't follow them.
         device: Where similarities are computed, as torch names it; a GPU if there is one, by default.
         document_block: How many documents are read at once.
         on_progress: Called with the number of documents compared since the call before: `comparisons` in all.
@@ -128,7 +130,7 @@ def mine_negatives(
     parts = [Documents.of(pairs, vectors)] + ([] if corpus is None else [corpus])
     anchors = np.unique(pairs.anchors)
     scored, scores = _score_own(pairs, vectors)
-    own = _own_texts(pairs, anchors, settings)
+    own = _own_texts(pairs, anchors, settings, also_known)
     highest = highest_scores(_least_positives(pairs, scored, scores), settings)
     depth = min(settings.depth, sum(len(part.ids) for part in parts))
     found = []
@@ -210,9 +212,15 @@ def _least_positives(
     return np.minimum.reduceat(scores[np.searchsorted(scored, keys)], starts)
 
 
-def _own_texts(pairs: Pairs, anchors: Int64[np.ndarray, " anchors"], settings: MiningSettings) -> OwnTexts:
-    rows, ids = pairs.known_positives().of_each(anchors)
-    parts = [(np.arange(len(anchors)), anchors), (rows, ids)]
+def _own_texts(
+    pairs: Pairs,
+    anchors: Int64[np.ndarray, " anchors"],
+    settings: MiningSettings,
+    also_known: Relations | None,
+) -> OwnTexts:
+    parts = [(np.arange(len(anchors)), anchors), pairs.known_positives().of_each(anchors)]
+    if also_known is not None:
+        parts.append(also_known.of_each(anchors))
     if not settings.replace:
         holders = np.searchsorted(anchors, pairs.anchors[pairs.negative_rows()])
         parts.append((holders, pairs.negative_ids))

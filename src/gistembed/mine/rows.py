@@ -48,6 +48,7 @@ class MiningTally:
         weightless: Rows left out because their weight is 0.
         positives: Cosine of the anchors with their positives, in the rows that were made.
         mined: Cosine of the anchors with what was mined for them, in these rows.
+        renamed: New names, by old ones, of further columns that have another name where they were written.
     """
 
     rows: int = 0
@@ -58,6 +59,7 @@ class MiningTally:
     weightless: int = 0
     positives: Mean = field(default_factory=Mean)
     mined: Mean = field(default_factory=Mean)
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 def mined_rows(

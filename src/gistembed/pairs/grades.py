@@ -1,13 +1,16 @@
 """Pairs with scores or labels: from which value on a pair is positive, and up to which it is a negative."""
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from gistembed.errors import UserError
-from gistembed.pairs.pairs import Pairs, offsets_of, spans
-from gistembed.pairs.rows.row import Row
+from gistembed.pairs.faults import repeated_negatives
+from gistembed.pairs.pairs import Pairs, offsets_of
+from gistembed.pairs.rows.row import Passage, Row
 
 BETWEEN = "rows whose score is neither high enough for a positive nor low enough for a negative"
 WITHOUT_POSITIVE = "negatives whose anchor has no positive"
@@ -38,74 +41,122 @@ class Grades:
 
 
 class GradedRows:
-    """The rows of one reading, sorted by their scores.
+    """Sorts the rows of one reading by their scores, and counts what makes no pair.
 
     Attributes:
         grades: What they are sorted by.
+        others: How many rows were no positive pairs.
+        left_out: How many of these, or of their texts, are left out, by reason in words.
     """
 
-    def __init__(self, grades: Grades) -> None:
-        """Nothing is read yet."""
-        self.grades = grades
-        self._between = 0
-        self._low: list[tuple[int, Row]] = []
-
-    def split(self, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
-        """The positive pairs among rows; negatives wait for `attach`, and the others are counted."""
-        positive_from, negative_to = self.grades.positive_from, self.grades.negative_to
-        for place, row in rows:
-            score = row.positives[0].score
-            if score is not None and score >= positive_from:
-                yield place, row
-            elif score is not None and negative_to is not None and score <= negative_to:
-                self._low.append((place, row))
-            else:
-                self._between += 1
-
-    def grouped(self, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
-        """One row for each anchor that has a positive, with all its positives and negatives.
+    def __init__(self, grades: Grades, left_out: Counter[str] | None = None) -> None:
+        """Nothing is read yet.
 
         Args:
-            rows: Graded rows; they are all held in memory.
-
-        Yields:
-            Rows, each with the place of its first positive.
+            grades: What the rows are sorted by.
+            left_out: Where what is left out is counted; a counter of its own by default.
         """
-        groups: dict[str, tuple[int, Row]] = {}
-        for place, row in self.split(rows):
-            first, group = groups.setdefault(row.anchor.text, (place, row._replace(positives=())))
-            groups[row.anchor.text] = first, group._replace(positives=group.positives + row.positives)
-        for _, row in self._low:
-            if (found := groups.get(row.anchor.text)) is not None:
-                first, group = found
-                groups[row.anchor.text] = first, group._replace(negatives=group.negatives + row.positives)
-        yield from groups.values()
+        self.grades = grades
+        self.others = 0
+        self.left_out: Counter[str] = Counter() if left_out is None else left_out
+        self._highest: float | None = None
 
-    def attach(self, pairs: Pairs) -> Pairs:
-        """The pairs with the negatives that came as rows of their own."""
-        anchors = [pairs.texts.add(row.anchor.text) for _, row in self._low for _ in row.positives]
-        negatives = [pairs.texts.add(passage.text) for _, row in self._low for passage in row.positives]
-        order = np.argsort(np.array(anchors, np.int64), kind="stable")
-        by_anchor = np.array(anchors, np.int64)[order]
+    def split(self, rows: Iterable[tuple[int, Row]]) -> tuple[list[tuple[int, Row]], list[Row]]:
+        """Positive pairs with their places, and rows of negatives; what lies between is counted.
+
+        Args:
+            rows: Rows with their places.
+        """
+        positive_from, negative_to = self.grades.positive_from, self.grades.negative_to
+        high: list[tuple[int, Row]] = []
+        low: list[Row] = []
+        for place, row in rows:
+            if row.grade is not None and (self._highest is None or row.grade > self._highest):
+                self._highest = row.grade
+            if row.grade is not None and row.grade >= positive_from:
+                high.append((place, row))
+                continue
+            self.others += 1
+            if row.grade is not None and negative_to is not None and row.grade <= negative_to:
+                low.append(row)
+            else:
+                self.left_out[BETWEEN] += 1
+        return high, low
+
+    def require_positive(self, source: str) -> None:
+        """Refuse a source of which all rows are read, and none is a positive pair.
+
+        Args:
+            source: The source, as messages name it.
+
+        Raises:
+            UserError: If rows were read and all of them score too low.
+        """
+        least = self.grades.positive_from
+        if self._highest is None and self.others:
+            raise UserError(f"{source}: no row has a score. Fill the column of scores.")
+        if self._highest is not None and self._highest < least:
+            raise UserError(
+                f"{source}: no row has a score of {least:g} or more (--min-score); the highest is "
+                f"{self._highest:g}. Choose a lower one."
+            )
+
+    def joined(self, high: Sequence[tuple[int, Row]], low: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+        """Positive pairs, each with the negatives of its anchor behind its own.
+
+        What several rows say of an anchor, it has once, and trusted if one of them says so.
+
+        Args:
+            high: All positive pairs with their places.
+            low: All rows of negatives; see `negatives_of`.
+        """
+        of_anchor: defaultdict[str, dict[str, Passage]] = defaultdict(dict)
+        for row in low:
+            own = of_anchor[row.anchor.text]
+            for passage in negatives_of(row):
+                if passage.trusted > own.setdefault(passage.text, passage).trusted:
+                    own[passage.text] = passage
+        asked = {row.anchor.text for _, row in high}
+        self._count_orphans(sum(len(own) for anchor, own in of_anchor.items() if anchor not in asked))
+        for place, row in high:
+            yield (
+                place,
+                row._replace(negatives=(*row.negatives, *of_anchor.get(row.anchor.text, {}).values())),
+            )
+
+    def attach(
+        self,
+        pairs: Pairs,
+        anchors: Int64[np.ndarray, " low"],
+        negatives: Int64[np.ndarray, " low"],
+        trusted: Bool[np.ndarray, " low"],
+    ) -> Pairs:
+        """The same for pairs, with what was left out.
+
+        Args:
+            pairs: The positive pairs.
+            anchors: Text id of the anchor of each text that `negatives_of` gives of the rows of negatives.
+            negatives: Text id of each of these texts.
+            trusted: Whether a person trusts each.
+        """
+        order = np.argsort(anchors, kind="stable")
+        _, sizes = np.unique(anchors, return_counts=True)
+        order = order[~repeated_negatives(negatives[order], offsets_of(sizes), trusted[order])]
+        by_anchor = anchors[order]
         starts = np.searchsorted(by_anchor, pairs.anchors, "left")
         counts = np.searchsorted(by_anchor, pairs.anchors, "right") - starts
-        orphans = int((~np.isin(by_anchor, pairs.anchors)).sum())
-        joined = _with_negatives(pairs, np.array(negatives, np.int64)[order], starts, counts)
-        left_out = {BETWEEN: self._between, WITHOUT_POSITIVE: orphans}
-        dropped = joined.dropped | {reason: count for reason, count in left_out.items() if count}
-        rows_read = pairs.rows_read + self._between + len(self._low)
-        return replace(joined, dropped=dropped, rows_read=rows_read)
+        self._count_orphans(int((~np.isin(by_anchor, pairs.anchors)).sum()))
+        return replace(
+            pairs.with_negatives(negatives[order], trusted[order], starts, counts),
+            dropped={**pairs.dropped, **self.left_out},
+            rows_read=pairs.rows_read + self.others,
+        )
+
+    def _count_orphans(self, count: int) -> None:
+        if count:
+            self.left_out[WITHOUT_POSITIVE] += count
 
 
-def _with_negatives(pairs: Pairs, ids: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> Pairs:
-    """Each pair's own negatives, then those of ``ids`` from its start on, as many as its count."""
-    own = np.diff(pairs.negative_offsets)
-    offsets = offsets_of(own + counts)
-    result = np.empty(offsets[-1], np.int64)
-    result[spans(offsets[:-1], own)] = pairs.negative_ids
-    result[spans(offsets[:-1] + own, counts)] = ids[spans(starts, counts)]
-    trusted = None
-    if pairs.trusted is not None:
-        trusted = np.zeros(len(result), bool)
-        trusted[spans(offsets[:-1], own)] = pairs.trusted
-    return replace(pairs, negative_offsets=offsets, negative_ids=result, trusted=trusted)
+def negatives_of(row: Row) -> tuple[Passage, ...]:
+    """The texts of a row that scores low: what its anchor doesn't go with, and its own negatives."""
+    return row.positives + row.negatives

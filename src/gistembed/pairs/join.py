@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 from pathlib import PurePath
 
 import numpy as np
 
 from gistembed.pairs.clean import clean
+from gistembed.pairs.collections.corpus import COLUMNS
 from gistembed.pairs.pairs import Origin, Pairs, offsets_of
 
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".gz", ".zst")
@@ -28,6 +30,7 @@ def join_pairs(parts: Sequence[Pairs]) -> Pairs:
     dropped: Counter[str] = Counter()
     for part in parts:
         dropped.update(part.dropped)
+    known = [part.also_known for part in parts if part.also_known is not None]
     joined = Pairs(
         texts=parts[0].texts,
         source=" + ".join(part.source for part in parts),
@@ -49,6 +52,7 @@ def join_pairs(parts: Sequence[Pairs]) -> Pairs:
         instructed=sum(part.instructed for part in parts),
         origins=tuple(Origin(part.source, part.place_word, part.columns) for part in parts),
         origin=np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts]),
+        also_known=np.concatenate(known) if known else None,
     )
     return clean(joined)
 
@@ -64,23 +68,36 @@ def source_names(sources: Sequence[str]) -> list[str]:
     for number, path in enumerate(paths):
         others = [other for place, other in enumerate(paths) if place != number]
         length = next((n for n in range(1, len(path) + 1) if all(path[-n:] != one[-n:] for one in others)), 0)
-        # Sources that are called the same are told apart by their place.
-        names.append("/".join(path[-length:]) if length else f"{'/'.join(path[-1:])} {number + 1}")
+        names.append("/".join(path[-length:]) if length else "")
+    # Sources that are called the same are told apart by their place, or the next number that is free.
+    taken = set(names)
+    for number, path in enumerate(paths, 1):
+        if not names[number - 1]:
+            numbered = (f"{'/'.join(path[-1:])} {free}" for free in count(number))
+            names[number - 1] = next(name for name in numbered if name not in taken)
+            taken.add(names[number - 1])
     return names
 
 
 def _without_endings(path: PurePath) -> PurePath:
-    """The path without the endings that tell a file's format; of a folder of BEIR, the folder."""
+    """The path without the endings that tell a file's format."""
     while path.suffix.lower() in _ENDINGS:
         path = path.with_suffix("")
-    return path.parent if path.name == "queries" and len(path.parts) > 1 else path
+    return path
+
+
+def _called(part: Pairs) -> str:
+    """What a source is called: its file, or, of a folder of queries and documents, the folder."""
+    path = PurePath(part.source)
+    is_collection = {*part.columns.used, *part.columns.ignored} == set(COLUMNS)
+    return str(path.parent) if is_collection and path.parent.name else part.source
 
 
 def _tasks(parts: Sequence[Pairs]) -> tuple[np.ndarray, tuple[str, ...]]:
     """The task of each pair as a number, and their names."""
     numbers: dict[str, int] = {}
     tasks = []
-    for part, of_source in zip(parts, source_names([part.source for part in parts]), strict=True):
+    for part, of_source in zip(parts, source_names([_called(part) for part in parts]), strict=True):
         own = part.task_names or ("",)
         named = [name or of_source for name in own]
         new = np.array([numbers.setdefault(name, len(numbers)) for name in named], np.int32)

@@ -20,10 +20,12 @@ class Names:
     Attributes:
         ids: The ids, each with each of its texts once.
         text_ids: The text that each of them names.
+        source: The source, as messages name it.
     """
 
     ids: tuple[str, ...]
     text_ids: Int64[np.ndarray, " names"]
+    source: str
 
     @cached_property
     def by_id(self) -> dict[str, int]:
@@ -35,7 +37,9 @@ class Names:
         found: dict[str, int] = {}
         for name, text_id in zip(self.ids, self.text_ids.tolist(), strict=True):
             if found.setdefault(name, text_id) != text_id:
-                raise UserError(f"id {quoted(name)} names two different texts; give each its own id")
+                raise UserError(
+                    f"{self.source}: id {quoted(name)} names two different texts; give each its own id"
+                )
         return found
 
 
@@ -67,9 +71,15 @@ class NameCollector:
                     self._found.setdefault(role, {})[name, ids[place]] = None
             start += size
 
-    def names(self) -> Mapping[Role, Names]:
-        """What was gathered."""
+    def names(self, source: str) -> Mapping[Role, Names]:
+        """What was gathered.
+
+        Args:
+            source: The source, as messages name it.
+        """
         return {
-            role: Names(tuple(name for name, _ in found), np.array([text for _, text in found], np.int64))
+            role: Names(
+                tuple(name for name, _ in found), np.array([text for _, text in found], np.int64), source
+            )
             for role, found in self._found.items()
         }

@@ -82,6 +82,8 @@ class Pairs:
         origins: The sources, where there are several; ``source`` then names them all.
         origin: Number of the source of each pair.
         same: For each text, the one that it counts as; None where each counts as itself.
+        also_known: Text ids of anchor and positive of pairs that are known, but not among these; None where
+            there are none.
     """
 
     texts: Texts
@@ -104,6 +106,7 @@ class Pairs:
     origins: tuple[Origin, ...] = ()
     origin: Int32[np.ndarray, " pairs"] | None = None
     same: Int64[np.ndarray, " texts"] | None = None
+    also_known: Int64[np.ndarray, "known 2"] | None = None
 
     def __len__(self) -> int:
         """How many pairs there are."""
@@ -167,6 +170,43 @@ class Pairs:
             trusted=None if self.trusted is None else self.trusted[~leaves],
         )
 
+    def with_negatives(
+        self,
+        ids: Int64[np.ndarray, " further"],
+        trusted: Bool[np.ndarray, " further"],
+        starts: Int64[np.ndarray, " pairs"],
+        counts: Int64[np.ndarray, " pairs"],
+    ) -> "Pairs":
+        """The same pairs with further negatives behind their own.
+
+        Args:
+            ids: Text ids of the further negatives.
+            trusted: Whether a person trusts each.
+            starts: Where those of each pair begin; several pairs may have the same ones.
+            counts: How many each pair gets.
+        """
+        own = np.diff(self.negative_offsets)
+        offsets = offsets_of(own + counts)
+        own_at, further_at = spans(offsets[:-1], own), spans(offsets[:-1] + own, counts)
+        further = spans(starts, counts)
+        negatives = np.empty(offsets[-1], np.int64)
+        negatives[own_at], negatives[further_at] = self.negative_ids, ids[further]
+        are_trusted = np.zeros(offsets[-1], bool)
+        are_trusted[own_at] = False if self.trusted is None else self.trusted
+        are_trusted[further_at] = trusted[further]
+        return replace(
+            self,
+            negative_offsets=offsets,
+            negative_ids=negatives,
+            trusted=are_trusted if are_trusted.any() else None,
+        )
+
+    def only_knowing(self, rows: Bool[np.ndarray, " pairs"]) -> "Pairs":
+        """The pairs without these, whose positives stay known."""
+        known = np.stack([self.anchors[rows], self.positives[rows]], axis=1)
+        before = [] if self.also_known is None else [self.also_known]
+        return replace(self.take(np.flatnonzero(~rows)), also_known=np.concatenate([*before, known]))
+
     def apart(self) -> "Pairs":
         """The same pairs over a table with no other texts than theirs, in the order of their ids."""
         own = self.text_ids()
@@ -183,6 +223,7 @@ class Pairs:
             negative_ids=negatives,
             names={},
             same=None,
+            also_known=None,
         )
 
     def text_ids(self) -> Int64[np.ndarray, " distinct"]:
@@ -190,9 +231,19 @@ class Pairs:
         return np.unique(np.concatenate([self.anchors, self.positives, self.negative_ids]))
 
     def known_positives(self) -> Relations:
-        """For each text, the positives that these pairs give it as an anchor; both as what they count as."""
-        anchors, positives = np.divmod(np.unique(self.pair_keys()), max(len(self.texts), 1))
+        """For each text, the positives that are known of it as an anchor; both as what they count as."""
+        anchors, positives = self.known_pairs()
+        size = max(len(self.texts), 1)
+        anchors, positives = np.divmod(np.unique(anchors * size + positives), size)
         return Relations(offsets_of(np.bincount(anchors, minlength=len(self.texts))), positives)
+
+    def known_pairs(self) -> tuple[Int64[np.ndarray, " known"], Int64[np.ndarray, " known"]]:
+        """Anchors and positives known to belong together, as what they count as: these pairs' and others."""
+        anchors, positives = self.anchors, self.positives
+        if self.also_known is not None:
+            anchors = np.concatenate([anchors, self.also_known[:, 0]])
+            positives = np.concatenate([positives, self.also_known[:, 1]])
+        return self.identity(anchors), self.identity(positives)
 
     def pair_keys(self) -> Int64[np.ndarray, " pairs"]:
         """One number for each (anchor, positive); equal numbers mean texts that count as equal in both."""
@@ -212,6 +263,8 @@ class Pairs:
         for name, values in (("weights", self.weights), ("tasks", self.tasks), ("trusted", self.trusted)):
             if values is not None:
                 digest.update(name.encode() + values.tobytes())
+        if self.also_known is not None:
+            digest.update(b"also known" + hashes[self.also_known].tobytes())
         digest.update("\0".join(self.task_names).encode())
         return digest.hexdigest()
 

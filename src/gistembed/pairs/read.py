@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int32, Int64
 
 from gistembed.errors import UserError
 from gistembed.pairs.clean import clean
-from gistembed.pairs.grades import GradedRows, Grades
+from gistembed.pairs.grades import GradedRows, Grades, negatives_of
 from gistembed.pairs.names import NameCollector
 from gistembed.pairs.opening import open_table
 from gistembed.pairs.pairs import Pairs, offsets_of, spans
@@ -19,6 +19,7 @@ from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.sources.table import Table
 from gistembed.pairs.stream import PlainTexts, plain_texts, read_blocks, rows_of
 from gistembed.pairs.texts import Texts
+from gistembed.pairs.wording import reasons
 
 if TYPE_CHECKING:
     from gistembed.pairs.opening import Source
@@ -37,13 +38,13 @@ def read_pairs(
     """Read the pairs of a file, a folder or a data set; texts stay as they are, character by character.
 
     A row gives one pair for each of its positives, and each pair has all negatives of the row. Left out and
-    counted: pairs whose positive is their anchor, pairs that repeat an earlier one, and negatives that are
-    known to belong to their anchor.
+    counted: pairs whose positive is their anchor, pairs of weight 0, pairs that repeat an earlier one, and
+    negatives that are known to belong to their anchor or stand in their pair already.
 
     Args:
-        source: A .jsonl, .ndjson, .csv or .tsv file (also packed: .gz, .zst), a .parquet or .arrow file, a
-            folder that `save_to_disk` of `datasets` wrote, a folder of BEIR, Tevatron or MS MARCO, or a data
-            set in memory. Of several splits, ``train`` is read.
+        source: A .jsonl, .ndjson, .json, .csv or .tsv file (also packed: .gz, .zst), a .parquet, .arrow or
+            .feather file, a folder that `save_to_disk` of `datasets` wrote, a folder of BEIR, Tevatron or MS
+            MARCO, a file of BEIR's judgements, or a data set in memory. Of several splits, ``train`` is read.
         columns: Columns by role, if their names don't tell.
         texts: The table to number the texts in, to share it with other pairs; None makes a new one.
         grades: Which rows of pairs with scores or labels are positives; None where all are.
@@ -56,8 +57,7 @@ def read_pairs(
     pairs = _read(table, columns, Texts() if texts is None else texts, grades, instructions)
     cleaned = clean(pairs)
     if not len(cleaned):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in cleaned.dropped.items())
-        raise UserError(f"{pairs.source}: no pairs are left; left out were {reasons}.")
+        raise UserError(f"{pairs.source}: no pairs are left; left out were {reasons(cleaned.dropped)}.")
     return cleaned
 
 
@@ -79,10 +79,17 @@ def _read(
                 gathered.add_texts(plain, read.block.places)
                 continue
             rows = rows_of(table, iter([read]), None)
-            gathered.add_rows(list(rows if graded is None else graded.split(rows)))
+            if graded is None:
+                gathered.add_rows(list(rows))
+                continue
+            high, low = graded.split(rows)
+            gathered.add_rows(high)
+            gathered.add_low(low)
     assert roles is not None, "a table without rows is refused before"
-    pairs = gathered.pairs(table, roles)
-    return pairs if graded is None else graded.attach(pairs)
+    if graded is None:
+        return gathered.pairs(table, roles)
+    graded.require_positive(table.name)
+    return graded.attach(gathered.pairs(table, roles), *gathered.low())
 
 
 @dataclass
@@ -101,6 +108,9 @@ class _Gathered:
     tasks: list[Int32[np.ndarray, " _"]] = field(default_factory=list)
     weights: list[Float32[np.ndarray, " _"]] = field(default_factory=list)
     trusted: list[Bool[np.ndarray, " _"]] = field(default_factory=list)
+    low_anchors: list[Int64[np.ndarray, " _"]] = field(default_factory=list)
+    low_negatives: list[Int64[np.ndarray, " _"]] = field(default_factory=list)
+    low_trusted: list[Bool[np.ndarray, " _"]] = field(default_factory=list)
     task_numbers: dict[str, int] = field(default_factory=dict)
     names: NameCollector = field(default_factory=NameCollector)
 
@@ -117,9 +127,7 @@ class _Gathered:
         """Rows in which something may stand beside the texts."""
         if not rows:
             return
-        flat = [passage for _, row in rows for passage in (row.anchor, *row.positives, *row.negatives)]
-        ids = self.texts.add_all([self._text(passage) for passage in flat])
-        self.names.add(flat, ids, [1 + len(row.positives) + len(row.negatives) for _, row in rows])
+        flat, ids = self._numbered([row for _, row in rows])
         positives = np.array([len(row.positives) for _, row in rows])
         negatives = np.array([len(row.negatives) for _, row in rows])
         of_row, negatives_at = self._add(ids, positives, negatives, np.array([place for place, _ in rows]))
@@ -128,11 +136,24 @@ class _Gathered:
         weights = [1.0 if row.weight is None else row.weight for _, row in rows]
         self.weights.append(np.array(weights, np.float32)[of_row])
         self.trusted.append(np.array([passage.trusted for passage in flat])[negatives_at])
-        if self.instructions == "ignore":
-            self.instructed += sum(
-                any(passage.instruction for passage in (row.anchor, *row.positives, *row.negatives))
-                for _, row in rows
-            )
+
+    def add_low(self, rows: Sequence[Row]) -> None:
+        """Rows of which all texts but the anchor are negatives of every pair of the anchor."""
+        if not rows:
+            return
+        flat, ids = self._numbered(rows)
+        counts = np.array([len(negatives_of(row)) for row in rows])
+        starts = offsets_of(1 + counts)[:-1]
+        negatives_at = spans(starts + 1, counts)
+        self.low_anchors.append(np.repeat(ids[starts], counts))
+        self.low_negatives.append(ids[negatives_at])
+        self.low_trusted.append(np.array([passage.trusted for passage in flat])[negatives_at])
+
+    def low(
+        self,
+    ) -> tuple[Int64[np.ndarray, " low"], Int64[np.ndarray, " low"], Bool[np.ndarray, " low"]]:
+        """Anchors, negatives, and whether a person trusts each, of what `add_low` gathered."""
+        return _joined(self.low_anchors), _joined(self.low_negatives), _joined(self.low_trusted, np.bool_)
 
     def pairs(self, table: Table, columns: Columns) -> Pairs:
         """Everything that was gathered, as pairs."""
@@ -154,8 +175,18 @@ class _Gathered:
             weights=weights if (weights != 1).any() else None,
             trusted=trusted if trusted.any() else None,
             instructed=self.instructed,
-            names=self.names.names(),
+            names=self.names.names(table.name),
         )
+
+    def _numbered(self, rows: Sequence[Row]) -> tuple[list[Passage], Int64[np.ndarray, " texts"]]:
+        """The texts of some rows, row after row: anchor, positives, negatives; and their numbers."""
+        of_rows = [(row.anchor, *row.positives, *row.negatives) for row in rows]
+        flat = [passage for passages in of_rows for passage in passages]
+        ids = self.texts.add_all([self._text(passage) for passage in flat])
+        self.names.add(flat, ids, list(map(len, of_rows)))
+        if self.instructions == "ignore":
+            self.instructed += sum(any(passage.instruction for passage in passages) for passages in of_rows)
+        return flat, ids
 
     @property
     def _has_tasks(self) -> bool:
@@ -188,9 +219,19 @@ class _Gathered:
         return self.task_numbers.setdefault(name or "", len(self.task_numbers))
 
     def _text(self, passage: Passage) -> str:
-        if self.instructions == "ignore" or not (instruction := passage.instruction):
-            return passage.text
-        return instruction + passage.text if instruction[-1:].isspace() else f"{instruction} {passage.text}"
+        return numbered_text(passage, self.instructions)
+
+
+def numbered_text(passage: Passage, instructions: Instructions) -> str:
+    """The text under which `read_pairs` numbers a passage.
+
+    Args:
+        passage: The passage.
+        instructions: See `read_pairs`.
+    """
+    if instructions == "ignore" or not (instruction := passage.instruction):
+        return passage.text
+    return instruction + passage.text if instruction[-1:].isspace() else f"{instruction} {passage.text}"
 
 
 def _joined(blocks: list[Any], dtype: Any = np.int64) -> Any:  # noqa: ANN401 — arrays of one kind

@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from gistembed.errors import UserError
 from gistembed.pairs.pairs import Pairs
+from gistembed.pairs.wording import counted
 
 FEWEST_PAIRS = 2
 LARGEST_OVERSHOOT = 2
@@ -65,9 +66,9 @@ def hold_out(pairs: Pairs, *, share: float = 0.1, most: int = 1000, seed: int) -
     is_train = ~is_held_out & ~is_dropped
     if 2 * is_dropped.sum() > len(pairs) or min(is_held_out.sum(), is_train.sum()) < FEWEST_PAIRS:
         raise UserError(
-            f"{pairs.source}: too few of the {len(pairs)} pairs can be held out for evaluation without a "
-            f"text that the rest holds too; {sizes.max(initial=0)} are tied together by texts they share. "
-            f"Give evaluation pairs of their own with --eval FILE."
+            f"{pairs.source}: of {counted(len(pairs), 'pair')}, too few can be held out for evaluation "
+            f"without a text that the rest holds too{_tied(int(sizes.max(initial=0)))}. "
+            "Give evaluation pairs of their own with --eval FILE."
         )
     return Split(
         train=np.flatnonzero(is_train),
@@ -86,6 +87,11 @@ def without_texts(pairs: Pairs, text_ids: Int64[np.ndarray, " unwanted"]) -> Int
     leaves = is_unwanted[pairs.identity(pairs.anchors)] | is_unwanted[pairs.identity(pairs.positives)]
     leaves[pairs.negative_rows()[is_unwanted[pairs.identity(pairs.negative_ids)]]] = True
     return np.flatnonzero(~leaves)
+
+
+def _tied(largest: int) -> str:
+    """Why it is so, if the largest group of pairs is one."""
+    return f"; {largest:,} are tied together by texts they share" if largest > 1 else ""
 
 
 def _groups(pairs: Pairs) -> tuple[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " groups"]]:

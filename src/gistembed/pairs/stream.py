@@ -1,5 +1,6 @@
 """Rows of a source, block by block or one after another; memory doesn't grow with them."""
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
@@ -12,10 +13,11 @@ from gistembed.errors import UserError
 from gistembed.pairs.grades import GradedRows, Grades
 from gistembed.pairs.opening import open_table
 from gistembed.pairs.rows.cells import CellError
-from gistembed.pairs.rows.columns import resolve_columns
+from gistembed.pairs.rows.columns import MORE, Columns, plain_name, resolve_columns
 from gistembed.pairs.rows.reader import RowReader, is_instructed
 from gistembed.pairs.rows.row import Row
-from gistembed.pairs.sources.table import Block, OnProblem, Problem, Table
+from gistembed.pairs.sources.table import Block, OnProblem, Problem, Table, pass_over
+from gistembed.pairs.wording import listed
 
 if TYPE_CHECKING:
     from gistembed.pairs.opening import Source
@@ -73,21 +75,38 @@ def read_blocks(
         nonlocal reader
         instructed = reader is not None and reader.instructed
         roles = resolve_columns(names, table.name, columns, graded=graded)
+        if reader is not None:
+            _refuse_lost_role(reader.columns, roles, names, table.name)
         reader = RowReader(roles, instructed=instructed, others=others)
         return reader.wanted
 
-    first = True
+    decided = are_rows = False
     for block in table.read(choose, None if on_problem is None else note):
         assert reader is not None, "a table asks for its columns before it gives rows"
-        if first and block.places:
-            reader.instructed = any(is_instructed(cell) for cell in block.cells[0][:1])
-            first = False
+        are_rows |= bool(block.places)
+        if not decided and (instructed := is_instructed(block.cells[0])) is not None:
+            reader.instructed, decided = instructed, True
         yield ReadBlock(reader, block)
-    if first and not told:
+    if not are_rows and not told:
         # A table without rows may never have asked for its columns; they are checked all the same.
         if table.known_names is not None:
             choose(table.known_names)
         raise UserError(f"{table.name}: there are no rows.")
+
+
+def _refuse_lost_role(before: Columns, now: Columns, names: tuple[str, ...], source: str) -> None:
+    """Refuse columns that come late and with which it is no longer clear what an earlier one is.
+
+    Raises:
+        UserError: If there are such.
+    """
+    for role in (role for role in before.more if role not in now.more):
+        could_be = [name for name in names if plain_name(name).rstrip("0123456789") in MORE[role]]
+        if not set(could_be) <= {*before.used, *before.ignored}:
+            raise UserError(
+                f"{source}: columns {listed(could_be)} could each be the {role}, and not all rows have the "
+                f"same. Rename all but one, or say which to use with --columns …,{role}=NAME."
+            )
 
 
 def rows_of(
@@ -111,9 +130,7 @@ def rows_of(
             try:
                 row = read.reader.row(cells)
             except CellError as problem:
-                if on_problem is None:
-                    raise UserError(f"{table.place(place)}: {problem}") from None
-                on_problem(Problem(place, str(problem)))
+                pass_over(table.name, table.place_word, Problem(place, str(problem)), on_problem)
                 continue
             yield place, row
 
@@ -124,14 +141,17 @@ def read_rows(
     columns: Mapping[str, Sequence[str]] | None = None,
     grades: Grades | None = None,
     on_problem: OnProblem | None = None,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[tuple[int, Row]]:
     """The rows of a source in their order, each with its line or row (from 1).
 
     Args:
         source: See `read_pairs`.
         columns: Columns by role, if their names don't tell.
-        grades: Which rows of pairs with scores or labels are positives; rows are then grouped by anchor.
+        grades: Which rows of pairs with scores or labels are positives; None where all are. With them, all
+            rows are held in memory, and each that is given has the negatives of its anchor from other rows.
         on_problem: Called for each row that can't be read, which is then passed over; None ends at the first.
+        left_out: Counts what grades leave out, by reason in words, before the first row is given.
 
     Yields:
         Place and row.
@@ -143,7 +163,13 @@ def read_rows(
     graded = grades is not None
     with closing(read_blocks(table, columns, graded=graded, others=True, on_problem=on_problem)) as blocks:
         rows = rows_of(table, blocks, on_problem)
-        yield from rows if grades is None else GradedRows(grades).grouped(rows)
+        if grades is None:
+            yield from rows
+            return
+        sorted_rows = GradedRows(grades, left_out)
+        high, low = sorted_rows.split(rows)
+        sorted_rows.require_positive(table.name)
+        yield from sorted_rows.joined(high, low)
 
 
 class PlainTexts(NamedTuple):

@@ -1,7 +1,7 @@
 """How messages name places and quote what the user gave: always on one line, never at length."""
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from gistembed.errors import UserError
@@ -40,6 +40,11 @@ def listed(names: Iterable[str]) -> str:
 def counted(number: int, word: str) -> str:
     """So many of something: ``1 field``, ``2 fields``."""
     return f"{number:,} {word}" + "s" * (number != 1)
+
+
+def reasons(left_out: Mapping[str, int]) -> str:
+    """What was left out and how much of each, in a form that fits any number: ``rows of weight 0 (1)``."""
+    return ", ".join(f"{reason} ({count:,})" for reason, count in left_out.items())
 
 
 def located(source: str, word: PlaceWord, number: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from gistembed.record import ModelRecord, RunRecord
+from gistembed.record import RunRecord
 from gistembed.report import words
 from gistembed.report.mask_words import mask_words
 
@@ -51,12 +51,12 @@ def _front_matter(record: RunRecord) -> str:
         library_name="sentence-transformers",
         pipeline_tag="sentence-similarity",
         tags=tags,
-        base_model=record.student.name if _on_hub(record.student) else None,
+        base_model=record.student.name if is_hub_name(record.student.name) else None,
     )
     return str(data.to_yaml())
 
 
-def _on_hub(model: ModelRecord) -> bool:
-    """Whether the model's name can only mean one on the hub: ``owner/name``, and no such folder here."""
-    is_name = HUB_NAME.fullmatch(model.name) is not None and not model.name.startswith(".")
-    return is_name and not Path(model.name).exists()
+def is_hub_name(name: str) -> bool:
+    """Whether a model's name can only mean one on the hub: ``owner/name``, and no such folder here."""
+    looks_like_one = HUB_NAME.fullmatch(name) is not None and not name.startswith(".")
+    return looks_like_one and not Path(name).exists()

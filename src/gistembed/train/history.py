@@ -19,7 +19,8 @@ def step_records(log: Sequence[Mapping[str, float]]) -> list[StepRecord]:
             epoch=entry["epoch"],
             loss=entry["loss"],
             learning_rate=entry["learning_rate"],
-            metrics={name: value for name, value in entry.items() if name not in _FIXED},
+            # In one order, whether they come from this process or from a checkpoint.
+            metrics={name: value for name, value in sorted(entry.items()) if name not in _FIXED},
         )
         for entry in log
         if "loss" in entry

@@ -1,16 +1,15 @@
 """One training run: from a student, pairs and the guide's vectors to a trained student and its history."""
 
+import copy
 import difflib
-import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformerTrainingArguments
@@ -24,18 +23,23 @@ from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
 from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
+from gistembed.ranks import any_of_all, rank, ranks
 from gistembed.record import StepRecord, TrainingFinding
 from gistembed.terms import HardnessMode, Kernel
+from gistembed.train.adapt import Adaptation, adapt
+from gistembed.train.best import KeepBest
+from gistembed.train.checkpoints import newest_checkpoint, whole_checkpoint
+from gistembed.train.encoder import MicroBatchEncoder
+from gistembed.train.feasible import check_feasible, checkpoint_activations, current_name
 from gistembed.train.guards import Guards
 from gistembed.train.history import step_records
+from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
+from gistembed.train.signals import StopRequest, stops_after_step
+from gistembed.train.snapshot import load_weights, whole_weights
 from gistembed.train.trainer import PlanTrainer
 
-if TYPE_CHECKING:
-    from types import FrameType
-
 _LOGGED_POINTS = 60
-_SECONDS_BETWEEN_CHECKPOINTS = 300
 
 # What this module decides itself, and what to do instead.
 _DECIDED = "gistembed depends on its value; leave it out"
@@ -57,7 +61,10 @@ _RESERVED = {
     "auto_find_batch_size": _DECIDED,
     "save_only_model": _DECIDED,
     "logging_nan_inf_filter": _DECIDED,
+    "ignore_data_skip": _DECIDED,
+    "restore_callback_states_from_checkpoint": _DECIDED,
     "push_to_hub": "push the finished model folder; leave it out",
+    "hub_token": "it would be written into the run's record; leave it out",
 }
 
 
@@ -77,6 +84,13 @@ class TrainingPlan:
         hardness_strength: How much extra weight.
         kernel: What makes the scores; see `guided_contrastive_loss`.
         task_policies: Policies of tasks that have one of their own, by number of the task.
+        micro_batch_tokens: Padded tokens that go through the student at once; see `PairCollator`.
+        graph_bytes: What the graphs of a batch may take; see `MicroBatchEncoder`. Half of the memory that is
+            free when training starts, by default.
+        save_every: When a checkpoint is written: after so many steps, or so much time.
+        adaptation: How much of the student is trained.
+        dims: Matryoshka: the leading dimensions that the loss is summed over; None for all at once.
+        dim_weights: Weight of each of these; 1 by default.
     """
 
     batches: BatchPlan
@@ -90,6 +104,12 @@ class TrainingPlan:
     hardness_strength: float = 0.0
     kernel: Kernel = "auto"
     task_policies: Mapping[int, MaskPolicy] = field(default_factory=dict)
+    micro_batch_tokens: int | None = None
+    graph_bytes: int | None = None
+    save_every: int | timedelta = timedelta(minutes=5)
+    adaptation: Adaptation = field(default_factory=Adaptation)
+    dims: tuple[int, ...] | None = None
+    dim_weights: tuple[float, ...] | None = None
 
     @property
     def scheduled(self) -> bool:
@@ -103,18 +123,24 @@ class TrainingOutcome:
     """What a run gave; the student itself was trained in place.
 
     Attributes:
-        finished: Whether all steps are done.
+        finished: Whether all steps are done, or all that it took to see that no better model comes.
         interrupted: Whether the user asked to stop; if not finished, a checkpoint was written then.
+        terminated: Whether it was SIGTERM that asked.
         steps: Optimizer steps done, those of resumed runs included.
         pairs_per_second: Speed in this process.
         history: Logged points, those of resumed runs included.
+        micro_batches: Parts in which the last batch went through the student.
+        replayed: Those of them that were computed twice, to take less memory.
     """
 
     finished: bool
     interrupted: bool
+    terminated: bool
     steps: int
     pairs_per_second: float
     history: list[StepRecord]
+    micro_batches: int
+    replayed: int
 
 
 def train_student(
@@ -127,11 +153,13 @@ def train_student(
     checkpoints: Path,
     logs: Path,
     resume: bool,
+    best: KeepBest | None = None,
     on_step: Callable[[int], None] = lambda step: None,
     on_interrupt: Callable[[], None] = lambda: None,
     on_finding: Callable[[TrainingFinding], None] = lambda finding: None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> TrainingOutcome:
-    """Train the student in place.
+    """Train the student in place; with LoRA, the adapters that it gets stay in it.
 
     Args:
         student: The model to train.
@@ -140,20 +168,38 @@ def train_student(
             policy lets the student score.
         plan: How to train.
         tokens: What the student reads for the texts of the pairs.
-        checkpoints: Folder for checkpoints; one is written every five minutes and on interruption.
+        checkpoints: Folder for checkpoints; one is written from time to time and on interruption.
         logs: Folder for TensorBoard, if the plan asks for it.
         resume: Whether to go on from the newest whole checkpoint, if there is one.
+        best: What watches for the best model; the student is that model in the end. None to take the last.
         on_step: Called with the number of steps done.
         on_interrupt: Called when the user asks to stop.
         on_finding: Called with each trouble that is noticed, the one that stops the training included.
+        warn: Told of checkpoints that can't be used.
 
     Raises:
-        UserError: If a trainer argument is unknown or reserved, the student has nothing to train, anything is
-            not finite (the rows are named), or memory runs out.
+        UserError: If a trainer argument is unknown, reserved or not to be had, the student can't be adapted
+            as planned or has nothing to train, anything is not finite (the rows are named), or memory runs
+            out.
         OSError: If a checkpoint can't be written.
     """
+    adapt(student.model, plan.adaptation)
+    arguments = training_arguments(plan, checkpoints)
+    check_feasible(student.model, arguments)
+    checkpoint_activations(student.model, arguments)
+    sharded = bool(arguments.fsdp)
+    if sharded:
+        if best is not None:
+            raise UserError(
+                "[trainer] fsdp: keep_best takes the best model from its checkpoint, and sharded training "
+                "writes none; leave one of the two out"
+            )
+        warn("[trainer] fsdp: no checkpoints are written; a run that is stopped starts again")
+    # Sharding takes a model apart for good: a copy is trained, and the student gets its weights in the end.
+    model = copy.deepcopy(student.model) if sharded else student.model
+    encoder = MicroBatchEncoder(_graph_bytes(plan, student, sharded=sharded))
     loss = BatchLoss(
-        student.model,
+        model,
         guides,
         plan.policy,
         plan.temperature,
@@ -161,44 +207,71 @@ def train_student(
         hardness_mode=plan.hardness_mode,
         hardness_strength=plan.hardness_strength,
         kernel=plan.kernel,
+        dims=plan.dims,
+        dim_weights=plan.dim_weights,
+        encoder=encoder,
+        rank=rank(),
+        ranks=ranks(),
     )
-    steps = _StepCallback(on_step)
-    arguments = training_arguments(plan, checkpoints)
-    checkpoint = newest_checkpoint(checkpoints) if resume else None
+    checkpoint = newest_checkpoint(checkpoints, warn) if resume else None
     guards = Guards(student, pairs, on_finding)
     with memory_errors("choose shorter texts by student_max_length"):
         guards.before(plan.batches, guides, plan.temperature, arguments)
     started = time.perf_counter()
-    with _tensorboard_in(logs):
+    with _tensorboard_in(logs), stops_after_step(on_interrupt) as stop:
+        steps = _StepCallback(plan.save_every, stop, on_step)
         trainer = PlanTrainer(
             plan=plan.batches,
             loss=loss,
             guards=guards,
-            model=student.model,
+            ranks=ranks(),
+            best=best,
+            model=model,
             args=arguments,
             train_dataset=RowNumbers.up_to(len(pairs)),
-            data_collator=PairCollator(student, pairs, tokens),
-            callbacks=[steps],
+            data_collator=PairCollator(
+                student,
+                pairs,
+                tokens,
+                micro_batch_tokens=plan.micro_batch_tokens,
+                rank=rank(),
+                ranks=ranks(),
+                equal_passes=sharded,
+            ),
+            callbacks=[best, steps] if best else [steps],
         )
         trainer.remove_callback(PrinterCallback)
         with (
-            _interrupts_stop(steps, on_interrupt),
             no_progress_bars(),
             library_writes(checkpoints),
             memory_errors("choose a smaller --batch-size, or shorter texts by student_max_length"),
         ):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if sharded:
+        student.model.load_state_dict(whole_weights(trainer.model))
     history = step_records(trainer.state.log_history)
-    if not steps.stop_requested:
+    if trainer.is_over:
         guards.finished(history, trainer.state.global_step, scheduled=plan.scheduled)
+        if best is not None and best.step not in (None, trainer.state.global_step):
+            load_weights(student.model, whole_checkpoint(checkpoints, best.step))
     pairs_here = steps.steps_here * arguments.gradient_accumulation_steps * plan.batches.batch_size
     return TrainingOutcome(
-        finished=trainer.state.global_step >= plan.steps,
-        interrupted=steps.stop_requested,
+        finished=trainer.is_over,
+        interrupted=bool(stop),
+        terminated=stop.terminated,
         steps=trainer.state.global_step,
         pairs_per_second=pairs_here / max(time.perf_counter() - started, 1e-9),
         history=history,
+        micro_batches=encoder.kept + encoder.replayed,
+        replayed=encoder.replayed,
     )
+
+
+def _graph_bytes(plan: TrainingPlan, student: EmbeddingModel, *, sharded: bool) -> int:
+    if sharded:
+        # Processes that hold parts of the weights for each other must keep and replay alike.
+        return 0
+    return default_graph_bytes(student.model.device) if plan.graph_bytes is None else plan.graph_bytes
 
 
 @contextmanager
@@ -241,6 +314,8 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        # Said outright, because lower precision on a CPU is refused where it is not.
+        "use_cpu": not torch.accelerator.is_available(),
     }
     try:
         arguments = SentenceTransformerTrainingArguments(
@@ -250,7 +325,7 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
             learning_rate=plan.learning_rate,
             seed=plan.batches.seed,
             remove_unused_columns=False,
-            **(options | dict(plan.trainer)),
+            **(options | {current_name(name, known): value for name, value in plan.trainer.items()}),
         )
         # Made only to see whether the trackers that the user wants are there; the trainer makes its own.
         trackers = get_reporting_integration_callbacks(arguments.report_to)  # type: ignore[no-untyped-call]
@@ -261,23 +336,15 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
     return arguments
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; the trainer writes its state file last."""
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1])):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        return path
-    return None
-
-
 class _StepCallback(TrainerCallback):
     """Reports steps, asks for a checkpoint from time to time, and stops the run when told to."""
 
-    def __init__(self, on_step: Callable[[int], None]) -> None:
-        self.stop_requested = False
+    def __init__(
+        self, save_every: int | timedelta, stop: StopRequest, on_step: Callable[[int], None]
+    ) -> None:
         self.steps_here = 0
+        self._save_every = save_every
+        self._stop = stop
         self._on_step = on_step
         self._last_save = time.monotonic()
 
@@ -291,29 +358,21 @@ class _StepCallback(TrainerCallback):
         """After every optimizer step."""
         self.steps_here += 1
         self._on_step(state.global_step)
-        due = time.monotonic() - self._last_save > _SECONDS_BETWEEN_CHECKPOINTS
-        if (due or self.stop_requested) and state.global_step < state.max_steps:
+        # One process may be told to stop, or find that it is time, a step before another.
+        stop = any_of_all(bool(self._stop))
+        if any_of_all(self._due(state.global_step)) or stop:
             control.should_save = True
-            self._last_save = time.monotonic()
-        if self.stop_requested:
+        if stop:
             control.should_training_stop = True
+            self._stop.heard()
 
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """After every checkpoint, whoever asked for it."""
+        self._last_save = time.monotonic()
 
-@contextmanager
-def _interrupts_stop(steps: _StepCallback, on_interrupt: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C ends the run after the step in hand; a second one at once."""
-
-    def handle(signal_number: int, frame: "FrameType | None") -> None:
-        if steps.stop_requested:
-            raise KeyboardInterrupt
-        steps.stop_requested = True
-        on_interrupt()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    def _due(self, step: int) -> bool:
+        if isinstance(self._save_every, int):
+            return step % self._save_every == 0
+        return time.monotonic() - self._last_save > self._save_every.total_seconds()

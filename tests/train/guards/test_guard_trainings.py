@@ -102,7 +102,7 @@ def test_training_is_the_same_without_guards(bert_folder, tmp_path, monkeypatch)
         return [parameter.detach().clone() for parameter in training.student.model.parameters()]
 
     watched = trained(tmp_path / "watched")
-    for name in ("before", "watch", "finished", "on_pre_optimizer_step", "check_weights", "on_log"):
+    for name in ("before", "finished", "on_pre_optimizer_step", "check_weights", "on_log"):
         monkeypatch.setattr(Guards, name, lambda *_, **__: None)
     assert all(map(torch.equal, watched, trained(tmp_path / "alone")))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gistembed.cli.data.renamed import and_renamed
 from gistembed.cli.options import AsJson, ColumnNames, Data, MaxScore, MinScore, grades_of, roles_of
 
 if TYPE_CHECKING:
@@ -79,11 +80,13 @@ def doctor(
             "rows": mended.rows,
             "rows_read": mended.rows_read,
             "changes": dict(mended.changes),
+            "renamed": dict(mended.renamed),
             "diagnosis": diagnosis.model_dump(mode="json"),
         }
         line += (
             f"\n{mended.path}: {mended.rows:,} of {mended.rows_read:,} rows, "
-            f"{sum(mended.changes.values()):,} changes, listed in {mended.changes_path}\n"
+            f"{sum(mended.changes.values()):,} changes, listed in {mended.changes_path}"
+            f"{and_renamed(mended.renamed)}\n"
             f"{_last_line(diagnosis)}"
         )
     typer.echo(json.dumps(found, ensure_ascii=False) if as_json else line)

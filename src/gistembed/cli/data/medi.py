@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gistembed.cli.data.encoding import encoded
+from gistembed.cli.data.renamed import and_renamed
 from gistembed.cli.options import AsJson, Out, Quiet, Store
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def medi(
         for one in appended.values():
             yield from one.rows()
 
-    count = write_rows(rows(), out)
+    renamed: dict[str, str] = {}
+    count = write_rows(rows(), out, on_renamed=renamed.__setitem__)
     found = {
         "file": str(out),
         "rows": count,
@@ -60,8 +62,10 @@ def medi(
         "malformed": [{"record": one.place, "problem": one.text} for one in build.malformed],
         "filtered": build.filtered,
         "concatenated": {str(path): one.count for path, one in appended.items()},
+        "renamed": renamed,
     }
-    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else _line(build, appended, count, out))
+    line = _line(build, appended, count, out) + and_renamed(renamed)
+    typer.echo(json.dumps(found, ensure_ascii=False) if as_json else line)
 
 
 @dataclass
@@ -83,7 +87,7 @@ class _Build:
 
         if self.guide is None:
             size = size_of(self.archive)
-            with self.console.stage("read MEDI, MB", size // _MEGABYTE) as progress:
+            with self.console.stage("read MEDI, MB", _megabytes(size)) as progress:
                 for _, row in self._read(_in_megabytes(progress)):
                     yield row
         else:
@@ -150,15 +154,25 @@ def _in_megabytes(progress: Callable[[int], None]) -> Callable[[int], None]:
 
     def add(count: int) -> None:
         nonlocal done
-        progress((done + count) // _MEGABYTE - done // _MEGABYTE)
+        progress(_megabytes(done + count) - _megabytes(done))
         done += count
 
     return add
 
 
+def _megabytes(count: int) -> int:
+    """Bytes in megabytes, of which the last may be begun only, so that small files have a bar too."""
+    return -(-count // _MEGABYTE)
+
+
 def _line(build: _Build, appended: dict[Path, _Appended], count: int, out: Path) -> str:
-    added = "".join(f"; {one.count:,} rows of {path} follow" for path, one in appended.items())
+    from gistembed.pairs.wording import counted
+
+    added = "".join(
+        f"; {counted(one.count, 'row')} of {path} follow{'s' * (one.count == 1)}"
+        for path, one in appended.items()
+    )
     return (
-        f"{build.records:,} records; left out: {len(build.malformed):,} malformed, "
-        f"{build.filtered:,} that the guide disagrees with{added}\n{count:,} rows in {out}"
+        f"{counted(build.records, 'record')}; left out: {len(build.malformed):,} malformed, "
+        f"{build.filtered:,} that the guide disagrees with{added}\n{counted(count, 'row')} in {out}"
     )

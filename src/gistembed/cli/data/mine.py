@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from gistembed.cli.data.renamed import and_renamed
 from gistembed.cli.options import (
     AsJson,
     ColumnNames,
@@ -168,20 +169,23 @@ def _found(out: Path, tally: "MiningTally") -> dict[str, object]:
         "weightless": tally.weightless,
         "mean_positive": tally.positives.value,
         "mean_negative": tally.mined.value,
+        "renamed": tally.renamed,
     }
 
 
 def _line(out: Path, tally: "MiningTally", settings: "MiningSettings") -> str:
-    parts = [f"{tally.rows:,} rows with {tally.mined.count:,} mined negatives in {out}"]
+    from gistembed.pairs.wording import counted
+
+    parts = [f"{counted(tally.rows, 'row')} with {counted(tally.mined.count, 'mined negative')} in {out}"]
     parts.append(f"mean cosine {tally.mined.value:.3f}, of the positives {tally.positives.value:.3f}")
     if tally.with_fewer or tally.with_none:
         became = "left out" if settings.too_few == "drop" else "kept"
         parts.append(
-            f"{tally.with_fewer:,} rows got fewer than {settings.num_negatives} and {tally.with_none:,} "
-            f"got none: {became}"
+            f"{counted(tally.with_fewer, 'row')} got fewer than {settings.num_negatives} and "
+            f"{tally.with_none:,} got none: {became}"
         )
     if tally.own_positive:
-        parts.append(f"{tally.own_positive:,} rows left out whose positive is the anchor")
+        parts.append(f"{counted(tally.own_positive, 'row')} left out whose positive is the anchor")
     if tally.weightless:
-        parts.append(f"{tally.weightless:,} rows left out whose weight is 0")
-    return "; ".join(parts)
+        parts.append(f"{counted(tally.weightless, 'row')} left out whose weight is 0")
+    return "; ".join(parts) + and_renamed(tally.renamed)

@@ -17,7 +17,7 @@ def mtebcls(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Texts with classes: .jsonl, .csv, .tsv, .parquet, a datasets folder, or mteb:TASK. "
+            help="Texts with classes in any format that `fit` reads, or mteb:TASK. "
             "Each is a task of its own.",
             metavar="SOURCE",
         ),
@@ -87,6 +87,7 @@ def _read(
     from gistembed.build import is_mteb, read_labelled, read_mteb
     from gistembed.errors import UserError
     from gistembed.pairs import Texts
+    from gistembed.pairs.join import source_names
 
     if names and len(names) != len(sources):
         raise UserError(f"--task: {len(names)} names for {len(sources)} sources; give one for each, in order")
@@ -96,7 +97,7 @@ def _read(
         if is_mteb(source):
             read.append(read_mteb(source, task=name, texts=texts, skip_malformed=skip_malformed))
         else:
-            task = name or Path(source).stem
+            task = name or source_names([source])[0]
             read.append(
                 read_labelled(source, task=task, columns=columns, texts=texts, skip_malformed=skip_malformed)
             )

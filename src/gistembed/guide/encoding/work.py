@@ -91,6 +91,16 @@ def prepare_work(
 _MANY_FILES = 256
 
 
+def stored_vectors(work: GuideWork) -> GuideVectors:
+    """The vectors of all texts, where another process has done the work.
+
+    Args:
+        work: What `prepare_work` found.
+    """
+    _unload(work.guide)
+    return look_up(work.store.reopened(), work.plan, work.pairs)
+
+
 def do_work(
     work: GuideWork, console: Console, *, workers: int | None = None, on_ray: bool = False
 ) -> GuideVectors:

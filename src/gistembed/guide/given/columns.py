@@ -1,7 +1,7 @@
 """Vectors that stand in the pairs themselves, in columns beside the texts, as a guide."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,13 @@ from jaxtyping import Float32, Int64
 
 from gistembed.errors import UserError
 from gistembed.guide.encoding.vectors import GuideVectors, text_ids_by_role
+from gistembed.guide.given.join import refuse_missing
 from gistembed.pairs import Columns, Pairs, parse_columns
 from gistembed.pairs.opening import open_table
-from gistembed.pairs.rows.cells import KINDS, negative_passages
+from gistembed.pairs.read import Instructions, numbered_text
+from gistembed.pairs.rows.cells import KINDS, CellError, is_blank
 from gistembed.pairs.rows.columns import require_column
+from gistembed.pairs.rows.reader import RowReader
 from gistembed.pairs.wording import quoted
 from gistembed.terms import Role
 
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
 
 PREFIX = "columns:"
 USAGE = f"--guide {PREFIX}anchor=NAME,positive=NAME[,negative=NAME]"
-
-
-class _VectorError(Exception):
-    """What is wrong with a cell and what to do; the reader adds the place."""
 
 
 def is_columns(name: str) -> bool:
@@ -39,7 +38,11 @@ def is_columns(name: str) -> bool:
 
 
 def column_vectors(
-    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict", name: str, pairs: Pairs
+    source: "str | os.PathLike[str] | datasets.Dataset | datasets.DatasetDict",
+    name: str,
+    pairs: Pairs,
+    *,
+    instructions: Instructions = "ignore",
 ) -> GuideVectors:
     """The guide vectors of all texts of some pairs, from columns of the source that they were read from.
 
@@ -50,6 +53,7 @@ def column_vectors(
         source: What the pairs were read from.
         name: ``columns:anchor=NAME,positive=NAME[,negative=NAME]``, as often a role as it has columns.
         pairs: The pairs whose texts need a vector.
+        instructions: How the pairs were read; see `gistembed.pairs.read_pairs`.
 
     Raises:
         UserError: If there are no such columns, or a vector is missing, unusable, or not the one that the
@@ -57,29 +61,19 @@ def column_vectors(
     """
     by_role = parse_columns(name.removeprefix(PREFIX), usage=USAGE)
     table = open_table(source)
-    texts, vectors = _couples(pairs.columns, by_role)
-    for column in vectors:
+    columns = _vector_columns(pairs.columns, by_role)
+    for column in columns:
         require_column(column, table.names, table.name)
-    wanted = {role: set(ids.tolist()) for role, ids in text_ids_by_role(pairs).items()}
-    rows: dict[Role, Int64[np.ndarray, " texts"]] = {
-        role: np.full(len(pairs.texts), -1, dtype=np.int64) for role in wanted
-    }
-    found: list[Float32[np.ndarray, " dim"]] = []
-    with closing(table.rows([*texts, *vectors])) as every:
-        for place, cells in every:
-            for number, (text_cell, cell) in enumerate(
-                zip(cells[: len(texts)], cells[len(texts) :], strict=True)
-            ):
-                role: Role = "document" if number else "anchor"
-                try:
-                    for text, vector in _parts(text_cell, cell, texts[number], vectors[number]):
-                        # A text of a row that is neither a positive nor a negative is none of the pairs'.
-                        text_id = int(pairs.texts.numbers_of([text])[0])
-                        if text_id in wanted[role]:
-                            _keep(found, rows[role], text_id, vector, vectors[number])
-                except _VectorError as problem:
-                    raise UserError(f"{table.place(place)}: {problem}") from None
-    return GuideVectors(np.stack(found), rows)
+    gathered = _Gathered(pairs, columns, instructions)
+    wanted = gathered.reader.wanted
+    with closing(table.rows([*wanted, *columns])) as rows:
+        for place, cells in rows:
+            try:
+                gathered.add(cells[: len(wanted)], cells[len(wanted) :])
+            except CellError as problem:
+                raise UserError(f"{table.place(place)}: {problem}") from None
+    refuse_missing(pairs, gathered.rows, name, by_role=True)
+    return GuideVectors(np.stack(gathered.found), gathered.rows)
 
 
 def column_identity(vectors: GuideVectors) -> str:
@@ -92,10 +86,8 @@ def column_identity(vectors: GuideVectors) -> str:
     return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(every).data)
 
 
-def _couples(
-    columns: Columns, by_role: dict[str, tuple[str, ...]]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns of texts, and of their vectors in the same order: the anchor's, then all others."""
+def _vector_columns(columns: Columns, by_role: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns of vectors, in the order of those of texts: the anchor's, then all others."""
     own = {"anchor": (columns.anchor,), "positive": columns.positive, "negative": columns.negatives}
     for role, texts in own.items():
         if len(given := by_role.get(role, ())) != len(texts):
@@ -103,25 +95,73 @@ def _couples(
                 f"--guide {PREFIX}: {len(given)} columns hold vectors of a {role}, but {len(texts)} hold "
                 f"{role}s; write {USAGE}."
             )
-    return columns.texts, tuple(name for role in own for name in by_role.get(role, ()))
+    return tuple(name for role in own for name in by_role.get(role, ()))
 
 
-def _parts(text_cell: object, cell: object, column: str, vector_column: str) -> Iterator[tuple[str, object]]:
-    """The texts of a cell, and what stands beside each of them."""
-    if not isinstance(text_cell, list):
-        for passage in negative_passages(text_cell, column):
-            if passage is not None:
-                yield passage.text, cell
-        return
-    if not isinstance(cell, list) or len(cell) != len(text_cell):
-        raise _VectorError(
-            f"column {quoted(vector_column)} doesn't hold as many vectors as column {quoted(column)} holds "
-            f"texts, {len(text_cell)}. Write a list of lists of numbers."
-        )
-    for text, vector in zip(text_cell, cell, strict=True):
-        for passage in negative_passages(text, column):
-            if passage is not None:
-                yield passage.text, vector
+class _Gathered:
+    """The vectors of the texts that pairs need, row by row of their source.
+
+    Attributes:
+        reader: Reads the texts of a row as they were read for the pairs.
+        found: The vectors.
+        rows: Place in ``found`` of each text's vector, by role; -1 where it is missing, -2 where none is
+            needed.
+    """
+
+    def __init__(self, pairs: Pairs, columns: Sequence[str], instructions: Instructions) -> None:
+        self.reader = RowReader(pairs.columns)
+        self.found: list[Float32[np.ndarray, " dim"]] = []
+        self.rows: dict[Role, Int64[np.ndarray, " texts"]] = {}
+        for role, ids in text_ids_by_role(pairs).items():
+            self.rows[role] = np.full(len(pairs.texts), -2)
+            self.rows[role][ids] = -1
+        self._texts, self._columns, self._instructions = pairs.texts, columns, instructions
+
+    def add(self, cells: Sequence[object], vectors: Sequence[object]) -> None:
+        """Note the vectors of a row.
+
+        Args:
+            cells: The cells that the reader wants.
+            vectors: The cells of the columns of vectors.
+
+        Raises:
+            CellError: If a cell holds what it may not.
+        """
+        # Pairs could be read from these rows: an anchor that is a list is an instruction and a text.
+        self.reader.instructed = isinstance(cells[0], list)
+        row = self.reader.row(cells)
+        passages = (row.anchor, *row.positives, *row.negatives)
+        beside = list(self._beside(cells, vectors))
+        if len(beside) > len(passages):
+            beside = [one for one in beside if not is_blank(one[0])]
+        if len(beside) != len(passages):
+            raise CellError(
+                "of its blank negatives, some are only a title and some are nothing. Drop the latter, with "
+                "their vectors."
+            )
+        for number, (passage, (_, vector, column)) in enumerate(zip(passages, beside, strict=True)):
+            role: Role = "document" if number else "anchor"
+            text_id = self._texts.number_of(numbered_text(passage, self._instructions))
+            # A text of a row that is neither a positive nor a negative is none of the pairs'.
+            if text_id >= 0 and self.rows[role][text_id] >= -1:
+                _keep(self.found, self.rows[role], text_id, vector, column)
+
+    def _beside(
+        self, cells: Sequence[object], vectors: Sequence[object]
+    ) -> Iterator[tuple[object, object, str]]:
+        """Each text of a row as it stands there, with its vector and the column of that."""
+        for text, vector, text_column, column in zip(
+            cells, vectors, self.reader.columns.texts, self._columns, strict=False
+        ):
+            if self.reader.instructed or not isinstance(text, list):
+                yield text, vector, column
+            elif isinstance(vector, list) and len(vector) == len(text):
+                yield from zip(text, vector, [column] * len(text), strict=True)
+            else:
+                raise CellError(
+                    f"column {quoted(column)} doesn't hold as many vectors as column {quoted(text_column)} "
+                    f"holds texts, {len(text)}. Write a list of lists of numbers."
+                )
 
 
 def _keep(
@@ -133,7 +173,7 @@ def _keep(
 ) -> None:
     vector = _vector(cell, column)
     if found and len(vector) != len(found[0]):
-        raise _VectorError(
+        raise CellError(
             f"column {quoted(column)} holds a vector of {len(vector)} numbers where others have "
             f"{len(found[0])}. All vectors must have one length."
         )
@@ -141,7 +181,7 @@ def _keep(
         rows[text_id] = len(found)
         found.append(vector)
     elif not np.array_equal(found[rows[text_id]], vector):
-        raise _VectorError(
+        raise CellError(
             f"column {quoted(column)} holds another vector than an earlier row for the same text. A text has "
             "one vector in a role; keep one."
         )
@@ -151,15 +191,15 @@ def _vector(cell: object, column: str) -> Float32[np.ndarray, " dim"]:
     where = f"column {quoted(column)}"
     if not isinstance(cell, Sequence) or isinstance(cell, str | bytes):
         kind = "nothing" if cell is None else KINDS.get(type(cell), "text")
-        raise _VectorError(f"{where} holds {kind}, not a vector. Write a list of numbers.")
+        raise CellError(f"{where} holds {kind}, not a vector. Write a list of numbers.")
     try:
         with np.errstate(over="ignore"):
             vector = np.asarray(cell, dtype=np.float64).astype(np.float32)
             usable = vector.ndim == 1 and 0 < float(vector @ vector) < np.inf
     except (ValueError, TypeError):
-        raise _VectorError(
+        raise CellError(
             f"{where} holds a list of something else than numbers. Mend or drop the row."
         ) from None
     if not usable:
-        raise _VectorError(f"{where} holds a vector that is zero or not finite. Mend or drop the row.")
+        raise CellError(f"{where} holds a vector that is zero or not finite. Mend or drop the row.")
     return vector

@@ -69,7 +69,7 @@ def given_vectors(
                 f"Write one text for each vector, in the same order."
             )
         rows, first = _join(pairs, keys, by_role)
-        _refuse_missing(pairs, rows, name, by_role)
+        refuse_missing(pairs, rows, name, by_role)
         return _vectors_of(pairs, rows, first, vectors, name, by_role)
 
 
@@ -136,9 +136,20 @@ def _join(
     return rows, first[: len(keys)]
 
 
-def _refuse_missing(
+def refuse_missing(
     pairs: Pairs, rows: Mapping[Role, Int64[np.ndarray, " texts"]], name: str, by_role: bool
 ) -> None:
+    """Refuse vectors that lack one of a text of some pairs.
+
+    Args:
+        pairs: The pairs.
+        rows: The row of each text's vector, by role; -1 where it is missing, -2 where none is needed.
+        name: The vectors, as messages name them.
+        by_role: Whether a text has one vector for each role.
+
+    Raises:
+        UserError: If one is missing; the message names the first pair without.
+    """
     missing: list[tuple[int, int, Role]] = []
     parts: list[tuple[Role, np.ndarray, np.ndarray]] = [
         ("anchor", np.arange(len(pairs)), pairs.anchors),

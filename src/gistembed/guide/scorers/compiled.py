@@ -38,16 +38,11 @@ def compile_transformer(guide: EmbeddingModel, backend: Backend) -> None:
     features = guide.model.preprocess(_EXAMPLE)
     example = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
     try:
-        with _silence(), torch.no_grad():
+        with silence():
             import openvino
 
             module = _LastHiddenState(transformer, list(example))
-            converted = openvino.convert_model(module, example_input=tuple(example.values()))
-            if backend == "openvino-int8":
-                import nncf
-
-                logging.getLogger("nncf").setLevel(logging.ERROR)
-                converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_SYM)
+            converted = openvino_model(module, tuple(example.values()), int8=backend == "openvino-int8")
             compiled = openvino.compile_model(converted, "CPU")
     except ImportError as error:
         raise UserError(
@@ -67,8 +62,31 @@ def compile_transformer(guide: EmbeddingModel, backend: Backend) -> None:
     transformer.forward = forward
 
 
+def openvino_model(module: torch.nn.Module, example: tuple[torch.Tensor, ...], *, int8: bool) -> Any:  # noqa: ANN401
+    """A module as OpenVINO's own.
+
+    Args:
+        module: What takes and gives tensors.
+        example: What it takes; other shapes will do too.
+        int8: Whether weights are kept in int8.
+
+    Raises:
+        ImportError: If OpenVINO isn't there.
+    """
+    import openvino
+
+    with torch.no_grad():
+        converted = openvino.convert_model(module, example_input=example)
+    if int8:
+        import nncf
+
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+        converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_SYM)
+    return converted
+
+
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Without what libraries say on the way: of each shape that it might depend on the example, and more.
 
     And without what they would tell their makers over the network, which they leave where this package isn't

@@ -49,23 +49,33 @@ class GuideIdentity:
         return np.dtype(self.dtype)
 
     def stored(self, vectors: Float32[np.ndarray, "texts dim"]) -> Num[np.ndarray, "texts dim"]:
-        """Vectors as they are stored; of int8 ones the largest number is 127, as only directions count.
-
-        A vector that is not finite in the store's dtype becomes zeros, as int8 knows no other sign.
+        """Vectors as they are stored; see `stored_as`.
 
         Args:
             vectors: Vectors of any length.
         """
-        if self.dtype != "int8":
-            with np.errstate(over="ignore"):
-                return vectors.astype(self.numpy_dtype)
-        largest = np.abs(vectors).max(axis=1, keepdims=True)
-        usable = np.isfinite(largest) & (largest > 0)
-        scaled = np.divide(vectors, largest, out=np.zeros_like(vectors), where=usable)
-        quantised: Num[np.ndarray, "texts dim"] = np.rint(scaled * _LARGEST_INT8).astype(np.int8)
-        return quantised
+        return stored_as(vectors, self.dtype)
 
     def digest(self) -> str:
         """The name of this guide's folder in the store."""
         content = asdict(self) | {"layout": _LAYOUT}
         return xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
+
+
+def stored_as(vectors: Float32[np.ndarray, "texts dim"], dtype: VectorDtype) -> Num[np.ndarray, "texts dim"]:
+    """Vectors in fewer bits; of int8 ones the largest number is 127, as only directions count.
+
+    A vector that is not finite becomes zeros in int8, which knows no other sign.
+
+    Args:
+        vectors: Vectors of any length.
+        dtype: What to keep of each number.
+    """
+    if dtype != "int8":
+        with np.errstate(over="ignore"):
+            return vectors.astype(dtype)
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    usable = np.isfinite(largest) & (largest > 0)
+    scaled = np.divide(vectors, largest, out=np.zeros_like(vectors), where=usable)
+    quantised: Num[np.ndarray, "texts dim"] = np.rint(scaled * _LARGEST_INT8).astype(np.int8)
+    return quantised

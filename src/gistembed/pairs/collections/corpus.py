@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from gistembed.errors import UserError
-from gistembed.pairs.rows.cells import CellError, document_passage
+from gistembed.pairs.rows.cells import CellError, document_passage, untitled
 from gistembed.pairs.rows.row import Passage
 from gistembed.pairs.sources.table import Table
 from gistembed.pairs.texts import Texts
@@ -98,8 +98,12 @@ class Corpus:
                 "Give each text its own id."
             )
         self._text_of.append(self._texts.add_all([passage.text for passage in passages]))
-        self._title_of.append(np.array([len(passage.title or "") for passage in passages]))
+        self._title_of.append(np.array([len(passage.title or "") for passage in passages], np.int64))
         self._place_of.append(np.asarray(places, np.int64))
+
+
+HIGHEST_SCORE = 1_000_000
+"""Judges give single digits; what is far above is another column."""
 
 
 class Judgement(NamedTuple):
@@ -189,5 +193,4 @@ def _numbered(
 
 def cell_of(passage: Passage) -> dict[str, Any]:
     """A document as a cell of a row holds it."""
-    text = passage.text[len(passage.title) + 1 :] if passage.title else passage.text
-    return {"docid": passage.id, "title": passage.title, "text": text}
+    return {"docid": passage.id, "title": passage.title, "text": untitled(passage)}

@@ -1,39 +1,35 @@
 """Tables from folders of queries, documents and judgements: BEIR, Tevatron and MS MARCO."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gistembed.errors import UserError
-from gistembed.pairs.collections.corpus import COLUMNS, Corpus, Judgement, cell_of, judged_rows
+from gistembed.pairs.collections.corpus import COLUMNS, HIGHEST_SCORE, Corpus, Judgement, cell_of, judged_rows
 from gistembed.pairs.rows.cells import NEEDED, CellError, is_blank, name_of, text_problem
+from gistembed.pairs.sources.by_ending import open_file
 from gistembed.pairs.sources.lines import PACKED, plain_suffix
-from gistembed.pairs.sources.table import BLOCK_ROWS, Block, Choose, OnProblem, Problem, Table
-from gistembed.pairs.sources.text_files import open_csv, open_jsonl, open_plain_tsv
-from gistembed.pairs.wording import listed, quoted
+from gistembed.pairs.sources.table import BLOCK_ROWS, Block, Choose, OnProblem, Problem, Table, pass_over
+from gistembed.pairs.sources.text_files import open_csv, open_plain_tsv
+from gistembed.pairs.wording import PlaceWord, listed, quoted
 
 _PREFERRED = "train"
-# Judges give single digits; what is far above is another column.
-_HIGHEST_SCORE = 1_000_000
 _ID_LISTS = {"positive_document_ids": "positive_passages", "negative_document_ids": "negative_passages"}
 _JSONL = (".jsonl", ".ndjson", ".json")
-
-OpenFile = Callable[[Path, str], Table]
-"""Opens a file by its ending; see `gistembed.pairs.opening.open_file`."""
 
 _CollectedRows = Callable[[OnProblem | None], Iterator[tuple[int, list[object]]]]
 """Gives the place and the cells of each row, by `COLUMNS`."""
 
 
-def open_collection(folder: Path, name: str, open_file: OpenFile) -> Table | None:
+def open_collection(folder: Path, name: str) -> Table | None:
     """A folder of BEIR, Tevatron or MS MARCO; None if it is none of these.
 
     Args:
-        folder: The folder, or one file of judgements in BEIR's folder of these.
+        folder: The folder.
         name: The folder, as messages name it.
-        open_file: Opens a file of rows.
 
     Raises:
         UserError: If files that belong to it are missing or not as they should be.
@@ -41,7 +37,7 @@ def open_collection(folder: Path, name: str, open_file: OpenFile) -> Table | Non
     if (corpus := _find(folder, "corpus", _JSONL)) is not None:
         if (folder / "qrels").is_dir():
             return _beir(folder, name, corpus, None)
-        return _tevatron(folder, name, corpus, open_file)
+        return _tevatron(folder, name, corpus)
     if (collection := _find(folder, "collection", (".tsv",))) is not None:
         return _msmarco(folder, name, collection)
     if (folder / "qrels").is_dir():
@@ -60,16 +56,15 @@ def open_judged_split(path: Path, name: str) -> Table | None:
 
 def _beir(folder: Path, name: str, corpus: Path, judged: Path | None) -> Table:
     queries = _needed(folder, name, "queries", _JSONL)
-    splits = {path.name.partition(".")[0]: path for path in sorted((folder / "qrels").glob("*.tsv*"))}
     if judged is None:
-        split = _PREFERRED if _PREFERRED in splits or len(splits) != 1 else next(iter(splits))
-        if split not in splits:
+        splits = _tsv_files(folder / "qrels")
+        if (split := _training_split(splits)) is None:
             found = f"there are {listed(splits)}" if splits else "there is none"
             raise UserError(
-                f"{name}/qrels: no file of judgements is named {quoted(split + '.tsv')}; {found}. "
+                f"{name}/qrels: no file of judgements is named '{_PREFERRED}.tsv'; {found}. "
                 f"Give the file that is meant, such as {name}/qrels/test.tsv."
             )
-        judged = splits[split]
+        judged = _only(splits[split], f"{name}/qrels")
     judgements = open_csv(judged, f"{name}/qrels/{judged.name}", "\t")
     expected = ("query-id", "corpus-id", "score")
     if judgements.known_names != expected:
@@ -79,25 +74,40 @@ def _beir(folder: Path, name: str, corpus: Path, judged: Path | None) -> Table:
             "Write them so in the first line."
         )
 
-    def rows(on_problem: OnProblem | None) -> Iterator[tuple[int, list[object]]]:
-        asked = Corpus.read(open_jsonl(queries, f"{name}/{queries.name}"), "_id", "text", None)
-        documents = Corpus.read(open_jsonl(corpus, f"{name}/{corpus.name}"), "_id", "text", "title")
-        yield from judged_rows(asked, documents, _judgements(judgements, expected), judgements)
+    asked = open_file(queries, f"{name}/{queries.name}")
+    documents = open_file(corpus, f"{name}/{corpus.name}")
 
-    return _table(f"{name}/{queries.name}", rows)
+    def rows(on_problem: OnProblem | None) -> Iterator[tuple[int, list[object]]]:
+        corpora = Corpus.read(asked, "_id", "text", None), Corpus.read(documents, "_id", "text", "title")
+        yield from judged_rows(*corpora, _judgements(judgements, expected), judgements)
+
+    return _table(asked.name, asked.place_word, rows)
 
 
 def _msmarco(folder: Path, name: str, collection: Path) -> Table:
-    queries = next((path for path in _tsv_files(folder) if path.name.startswith("queries")), None)
-    if queries is None:
+    files = _tsv_files(folder)
+    asked_splits, triples, judged = (
+        _splits_of(kind, files) for kind in ("queries", "qidpidtriples", "qrels")
+    )
+    if not asked_splits:
         raise UserError(f"{name}: there is a collection, but no queries.tsv. Add it to the folder.")
-    triples = next((path for path in _tsv_files(folder) if path.name.startswith("qidpidtriples")), None)
-    judged = next((path for path in _tsv_files(folder) if path.name.startswith("qrels")), None)
-    file = triples or judged
-    if file is None:
+    if not (splits := triples or judged):
         raise UserError(
             f"{name}: there is a collection, but neither qidpidtriples*.tsv nor qrels*.tsv. Add one."
         )
+    if (split := _training_split(splits)) is None:
+        kind = "qidpidtriples" if triples else "qrels"
+        raise UserError(
+            f"{name}: none of {_file_names(splits)} is the one for training. "
+            f"Name it {kind}.{_PREFERRED}.tsv, or leave no other in the folder."
+        )
+    file = _only(splits[split], name)
+    if (of_queries := _queries_split(split, asked_splits)) is None:
+        raise UserError(
+            f"{name}: no queries for {quoted(file.name)}; there are only {_file_names(asked_splits)}. "
+            "Name those that belong to it queries.tsv, or by the same split."
+        )
+    queries = _only(asked_splits[of_queries], name)
     header = ("qid", "positive", "negative") if triples else ("qid", "iteration", "pid", "score")
     table = open_plain_tsv(file, f"{name}/{file.name}", header)
 
@@ -110,7 +120,7 @@ def _msmarco(folder: Path, name: str, collection: Path) -> Table:
 
     def rows(on_problem: OnProblem | None) -> Iterator[tuple[int, list[object]]]:
         asked, documents = corpora()
-        if triples is None:
+        if not triples:
             yield from judged_rows(asked, documents, _judgements(table, ("qid", "pid", "score")), table)
             return
         for place, (query, positive, negative) in table.rows(header, on_problem):
@@ -124,14 +134,14 @@ def _msmarco(folder: Path, name: str, collection: Path) -> Table:
                     )
                 ]
             except CellError as problem:
-                _pass_over(table, place, problem, on_problem)
+                pass_over(table.name, table.place_word, Problem(place, str(problem)), on_problem)
                 continue
             yield place, [found[0]["docid"], found[0]["text"], [found[1]], [found[2]], [False], None]
 
-    return _table(table.name if triples else f"{name}/{queries.name}", rows)
+    return _table(table.name if triples else f"{name}/{queries.name}", table.place_word, rows)
 
 
-def _tevatron(folder: Path, name: str, corpus: Path, open_file: OpenFile) -> Table:
+def _tevatron(folder: Path, name: str, corpus: Path) -> Table:
     """Rows that name their documents by ids, and the documents."""
     file = _find(folder, _PREFERRED, (*_JSONL, ".parquet"))
     if file is None:
@@ -140,9 +150,10 @@ def _tevatron(folder: Path, name: str, corpus: Path, open_file: OpenFile) -> Tab
             f"(train.jsonl). Add one."
         )
     inner = open_file(file, f"{name}/{file.name}")
+    listed_documents = open_file(corpus, f"{name}/{corpus.name}")
 
     def read(choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
-        documents = _documents(open_jsonl(corpus, f"{name}/{corpus.name}"))
+        documents = _documents(listed_documents)
 
         def chosen(names: tuple[str, ...]) -> Sequence[str]:
             back = {new: old for old, new in _ID_LISTS.items()}
@@ -180,7 +191,7 @@ def _looked_up(table: Table, block: Block, documents: Corpus, on_problem: OnProb
                 ]
             )
         except CellError as problem:
-            _pass_over(table, place, problem, on_problem)
+            pass_over(table.name, table.place_word, Problem(place, str(problem)), on_problem)
             continue
         places.append(place)
     columns = list(zip(*rows, strict=True)) or [()] * len(block.chosen)
@@ -213,21 +224,14 @@ def _named(kind: str, corpus: Corpus, name: str) -> dict[str, Any]:
     return cell_of(corpus[number].passage)
 
 
-def _pass_over(table: Table, place: int, problem: CellError, on_problem: OnProblem | None) -> None:
-    """Tell of a row that can't be read, or end with it if nobody listens."""
-    if on_problem is None:
-        raise UserError(f"{table.place(place)}: {problem}") from None
-    on_problem(Problem(place, str(problem)))
-
-
 def _judgements(table: Table, columns: tuple[str, str, str]) -> Iterator[Judgement]:
     for place, (query, document, score) in table.rows(columns):
         try:
             judged = int(str(score))
         except ValueError:
             judged = None
-        if judged is None or abs(judged) > _HIGHEST_SCORE:
-            problem = "not a whole number" if judged is None else f"more than {_HIGHEST_SCORE:,}"
+        if judged is None or abs(judged) > HIGHEST_SCORE:
+            problem = "not a whole number" if judged is None else f"more than {HIGHEST_SCORE:,}"
             raise UserError(
                 f"{table.place(place)}: column {quoted(columns[2])} holds {quoted(score)}, {problem}. "
                 "Mend or drop the line."
@@ -235,9 +239,9 @@ def _judgements(table: Table, columns: tuple[str, str, str]) -> Iterator[Judgeme
         yield Judgement(place, str(query), str(document), judged)
 
 
-def _table(name: str, rows: _CollectedRows) -> Table:
+def _table(name: str, word: PlaceWord, rows: _CollectedRows) -> Table:
     """A table with the columns `COLUMNS`."""
-    return Table(name, "line", partial(_blocks, rows), COLUMNS)
+    return Table(name, word, partial(_blocks, rows), COLUMNS)
 
 
 def _blocks(rows: _CollectedRows, choose: Choose, on_problem: OnProblem | None) -> Iterator[Block]:
@@ -249,8 +253,54 @@ def _blocks(rows: _CollectedRows, choose: Choose, on_problem: OnProblem | None) 
         yield Block([place for place, _ in block], chosen, [cells[position] for position in positions])
 
 
-def _tsv_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if plain_suffix(path) == ".tsv")
+def _tsv_files(folder: Path) -> dict[str, list[Path]]:
+    """The .tsv files of a folder by their names without ending: several where a packed one lies beside."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if plain_suffix(path) == ".tsv":
+            files.setdefault(path.name[: path.name.lower().rindex(".tsv")], []).append(path)
+    return files
+
+
+def _splits_of(kind: str, files: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Those of MS MARCO's files that are of a kind, by their split: ``train`` of ``queries.train``."""
+    splits: dict[str, list[Path]] = {}
+    for stem, paths in files.items():
+        if (match := re.fullmatch(rf"{kind}(?:[._-](.+))?", stem)) is not None:
+            splits.setdefault(match[1] or "", []).extend(paths)
+    return splits
+
+
+def _training_split(splits: Mapping[str, list[Path]]) -> str | None:
+    """The split to train on, by its name or because there is no other; None if that isn't clear."""
+    if _PREFERRED in splits:
+        return _PREFERRED
+    of_training = [split for split in splits if _PREFERRED in _words(split)]
+    return next((among[0] for among in (of_training, list(splits)) if len(among) == 1), None)
+
+
+def _queries_split(split: str, splits: Mapping[str, list[Path]]) -> str | None:
+    """Of which split the queries are that belong to judgements: ``train`` or none of ``train.full.2``."""
+    if not split and len(splits) == 1:
+        return next(iter(splits))
+    fitting = [queries for queries in splits if _words(queries) <= _words(split)]
+    return max(fitting, key=lambda queries: len(_words(queries)), default=None)
+
+
+def _words(split: str) -> set[str]:
+    return set(re.findall(r"[^._-]+", split))
+
+
+def _file_names(splits: Mapping[str, list[Path]]) -> str:
+    return listed(path.name for paths in splits.values() for path in paths)
+
+
+def _only(paths: Sequence[Path], name: str) -> Path:
+    """The file of a split, unless there are two that could be it."""
+    if len(paths) > 1:
+        names = listed(path.name for path in paths)
+        raise UserError(f"{name}: {names} are one split twice. Leave one of them in the folder.")
+    return paths[0]
 
 
 def _find(folder: Path, stem: str, endings: tuple[str, ...]) -> Path | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from gistembed.pairs.rows.row import Passage
 from gistembed.pairs.sources.table import Absent
@@ -19,6 +20,7 @@ KINDS = {
 }
 
 _ID_KEYS = ("docid", "id", "_id", "doc_id")
+_OTHER_KEYS = ("text", "title", "score")
 
 
 class CellError(Exception):
@@ -202,15 +204,47 @@ def titled(text: str, title: str | None) -> str:
     return f"{title} {text}" if title else text
 
 
+def untitled(passage: Passage) -> str:
+    """The text without its title; empty where the title is all of it."""
+    return passage.text[len(passage.title) + 1 :] if passage.title else passage.text
+
+
+def with_title(cell: object, title: str) -> object:
+    """A text or an object with a text, as an object with this title.
+
+    Args:
+        cell: The text or the object; what is neither is refused when it is read.
+        title: The title; it takes the place of the object's own.
+    """
+    return {**cell, "title": title} if _is_object(cell) else {"text": cell, "title": title}
+
+
 def _passage(cell: object, column: str, item: int | None = None) -> Passage:
-    if not isinstance(cell, Mapping) or "text" not in cell:
+    if not _is_object(cell):
         return Passage(_text(cell, column, item))
     written = cell.get("title")
     title = None if is_blank(written) else name_of(written, column)
-    found = next((cell[key] for key in _ID_KEYS if cell.get(key) is not None), None)
+    id_key = next((key for key in _ID_KEYS if cell.get(key) is not None), None)
+    score = cell.get("score")
     # A text may be empty where its title says it all.
     text = title if title and is_blank(cell["text"]) else titled(_text(cell["text"], column, item), title)
-    return Passage(text, id=name_of(found, column), title=title)
+    return Passage(
+        text,
+        id=None if id_key is None else name_of(cell[id_key], column),
+        title=title,
+        score=None if is_blank(score) else number_of(score, column),
+        extra=_further(cell, id_key),
+    )
+
+
+def _is_object(cell: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(cell, Mapping) and "text" in cell
+
+
+def _further(cell: Mapping[str, object], id_key: str | None) -> dict[str, object] | None:
+    """What stands in an object under keys that aren't read; a null is nothing."""
+    read = (*_OTHER_KEYS, id_key)
+    return {key: value for key, value in cell.items() if key not in read and value is not None} or None
 
 
 def text_problem(value: object) -> str | None:

@@ -1,11 +1,12 @@
 """Which column plays which role: found by name, never by order."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gistembed.errors import UserError
-from gistembed.pairs.wording import listed, quoted
+from gistembed.pairs.wording import listed, one_line, quoted
 
 ROLES = ("anchor", "positive", "negative")
 
@@ -76,7 +77,11 @@ _CLASSES = ("label", "labels", "labeltext", "class", "category", "intent")
 GRADES = ["label", "labels", "goldlabel", "score", "scores", "similarity", "similarityscore", "isduplicate"]
 """Names of columns that tell how well a pair matches, so that some rows may be no positive pairs."""
 
+_NUMBERED = frozenset([*ALIASES["negative"], *(alias for aliases in MORE.values() for alias in aliases)])
+_KNOWN = _NUMBERED.union(ALIASES["anchor"], ALIASES["positive"], GRADES)
+
 _UNNUMBERED = -1
+_DIGITS = "0123456789"
 
 USAGE = "--columns anchor=NAME,positive=NAME[,negative=NAME]"
 
@@ -155,7 +160,7 @@ def resolve_columns(
         raise UserError(
             f"{source}: column {quoted(grades[0])} suggests that not every row is a positive pair. "
             f"Say from which value on it is with --min-score, or use all rows with "
-            f"--columns {quoted(named)}."
+            f"--columns {one_line(shlex.quote(named))}"
         )
     return columns
 
@@ -174,13 +179,29 @@ def parse_columns(
         UserError: If the text isn't of that form.
     """
     columns: dict[str, tuple[str, ...]] = {}
+    for role, name in split_columns(text, usage):
+        columns[role] = (*columns.get(role, ()), name)
+    _check_roles(columns, usage, more)
+    return columns
+
+
+def split_columns(text: str, usage: str) -> list[tuple[str, str]]:
+    """Roles and names as they stand on the command line, ``ROLE=NAME,ROLE=NAME``; any role will do.
+
+    Args:
+        text: What the user wrote.
+        usage: How it is written: the option, and its value.
+
+    Raises:
+        UserError: If the text isn't of that form.
+    """
+    found = []
     for item in text.split(","):
         role, equals, name = (part.strip() for part in item.partition("="))
         if not (role and equals and name):
             raise UserError(f"{_option(usage)}: {quoted(item)} is not of the form ROLE=NAME; write {usage}.")
-        columns[role] = (*columns.get(role, ()), name)
-    _check_roles(columns, usage, more)
-    return columns
+        found.append((role, name))
+    return found
 
 
 def only_column(role: str, aliases: Sequence[str], names: Sequence[str], source: str, option: str) -> str:
@@ -219,6 +240,16 @@ def require_column(name: str, names: Sequence[str], source: str) -> None:
     """
     if name not in names:
         raise UserError(f"{source}: there is no column {quoted(name)}. {_inventory(names)}.")
+
+
+def tells_role(name: str) -> bool:
+    """Whether a column of this name is given a role, or keeps others from theirs, in some source.
+
+    Args:
+        name: The name of a column.
+    """
+    plain = plain_name(name)
+    return plain in _KNOWN or plain.rstrip(_DIGITS) in _NUMBERED
 
 
 def plain_name(name: str) -> str:
@@ -315,7 +346,7 @@ def _known_more(names: Sequence[str], negatives: Sequence[int]) -> dict[str, tup
 def _number(name: str, aliases: Sequence[str]) -> int | None:
     """The number that a name ends with, -1 if it has none; None if it isn't one of the aliases."""
     plain = plain_name(name)
-    stem = plain.rstrip("0123456789")
+    stem = plain.rstrip(_DIGITS)
     if stem not in aliases:
         return None
     return int(plain.removeprefix(stem) or _UNNUMBERED)

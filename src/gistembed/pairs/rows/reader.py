@@ -1,6 +1,6 @@
 """Turns the cells of a row into the row, by the roles of its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +15,10 @@ from gistembed.pairs.rows.cells import (
     negative_passages,
     number_of,
     positive_passages,
+    text_problem,
     titled,
     truth_of,
+    with_title,
 )
 from gistembed.pairs.rows.columns import Columns
 from gistembed.pairs.rows.row import Passage, Row
@@ -115,6 +117,7 @@ class RowReader:
             task=self._one_value("task", cells, name_of),
             weight=self._one_value("weight", cells, _weight),
             extra=self._extra(cells),
+            grade=grade,
         )
 
     def _passages(
@@ -126,9 +129,27 @@ class RowReader:
     ) -> list[Passage | None]:
         passages: list[Passage | None] = []
         for number, name in enumerate(names):
-            texts = read(cells[self._position[name]], name)
+            texts = read(self._titled(role, number, cells[self._position[name]], cells), name)
             passages += self._with_more(role, number, texts, cells)
         return passages
+
+    def _titled(self, role: str, number: int, cell: object, cells: Sequence[object]) -> object:
+        """The cell with the titles that stand in another column, so that a title may be all of a text."""
+        name = self._column_of(role, "title", number)
+        if not name or self.instructed or cell == []:
+            return cell
+        items = cell if isinstance(cell, list) else [cell]
+        titles = beside(cells[self._position[name]], name, len(items))
+        whole = [
+            item if title is None else with_title(item, str(name_of(title, name)))
+            for item, title in zip(items, titles, strict=True)
+        ]
+        return whole if isinstance(cell, list) else whole[0]
+
+    def _column_of(self, role: str, field: str, number: int) -> str:
+        """The column of what stands beside the texts of another one; empty if there is none."""
+        names = self.columns.more.get(f"{role}_{field}", ())
+        return names[number] if names else ""
 
     def _with_more(
         self, role: str, number: int, passages: Sequence[Passage | None], cells: Sequence[object]
@@ -136,8 +157,8 @@ class RowReader:
         """The texts of one cell, with what stands beside them in other columns."""
         result = list(passages)
         for field, read in _OF_TEXTS.items():
-            names = self.columns.more.get(f"{role}_{field}", ())
-            if not names or not (name := names[number]):
+            name = self._column_of(role, field, number)
+            if not name or (field == "title" and not self.instructed):
                 continue
             values = beside(cells[self._position[name]], name, len(result))
             for place, (passage, value) in enumerate(zip(result, values, strict=True)):
@@ -163,14 +184,21 @@ class RowReader:
         return {name: cell for name, cell in held.items() if cell is not Absent.KEY}
 
 
-def is_instructed(anchor: object) -> bool:
-    """Whether the anchor of the first row is written as MEDI writes texts: ``[instruction, text]``."""
-    return (
-        isinstance(anchor, list)
-        and len(anchor) == 2
-        and all(isinstance(part, str) for part in anchor)
-        and not is_blank(anchor[1])
-    )
+def is_instructed(anchors: Iterable[object]) -> bool | None:
+    """Whether texts are written as MEDI writes them, ``[instruction, text]``; None if no anchor tells.
+
+    The first anchor that could be read in one of the two ways decides; those that are broken don't.
+
+    Args:
+        anchors: Cells of anchors.
+    """
+    for anchor in anchors:
+        if isinstance(anchor, list):
+            if len(anchor) == 2 and isinstance(anchor[0], str) and text_problem(anchor[1]) is None:
+                return True
+        elif text_problem(anchor) is None:
+            return False
+    return None
 
 
 def _one(read: Any, cell: object, column: str) -> list[Passage]:  # noqa: ANN401

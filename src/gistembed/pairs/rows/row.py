@@ -15,6 +15,7 @@ class Passage(NamedTuple):
         instruction: What the source says should be put before it.
         score: How well it fits the anchor, by whoever scored it.
         trusted: Whether a person says that it is a true negative, whatever a guide thinks.
+        extra: Further keys of the object that it stands in, with their values; None if there are none.
     """
 
     text: str
@@ -23,6 +24,7 @@ class Passage(NamedTuple):
     instruction: str | None = None
     score: float | None = None
     trusted: bool = False
+    extra: Mapping[str, object] | None = None
 
 
 class Row(NamedTuple):
@@ -35,6 +37,7 @@ class Row(NamedTuple):
         task: The task or data set that the row belongs to.
         weight: How much the row counts in the loss; 1 where it isn't said.
         extra: Further columns, as they stand in the source.
+        grade: How well the anchor and its positives match, where a column of the source tells.
     """
 
     anchor: Passage
@@ -43,3 +46,4 @@ class Row(NamedTuple):
     task: str | None = None
     weight: float | None = None
     extra: Mapping[str, object] = MappingProxyType({})
+    grade: float | None = None

@@ -13,6 +13,7 @@ from gistembed.pairs.sources.lines import LONGEST_LINE
 from gistembed.pairs.sources.table import (
     BLOCK_BYTES,
     BLOCK_ROWS,
+    READABLE,
     Block,
     Choose,
     OnProblem,
@@ -93,8 +94,7 @@ def open_saved(folder: Path, name: str) -> Table:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         # What `datasets` raises on a damaged description depends on which part of it is missing.
         raise UserError(
-            f"{name}: the folder is not one that `datasets` saved to disk, or it is damaged. "
-            f"Give such a folder, a folder of BEIR, or a .jsonl, .csv, .tsv, .parquet or .arrow file."
+            f"{name}: the folder is not one that `datasets` saved to disk, or it is damaged. Give {READABLE}."
         ) from None
     return open_dataset(saved, name)
 

@@ -3,11 +3,11 @@
 import codecs
 import json
 import re
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
 
 from gistembed.errors import UserError
-from gistembed.pairs.wording import one_line, quoted
+from gistembed.pairs.wording import counted, one_line, quoted
 
 _BYTES_AT_ONCE = 1 << 20
 # An item in characters; whatever is longer isn't one but the rest of a damaged file.
@@ -16,8 +16,22 @@ _LONGEST_ITEM = 1 << 24
 _LONGEST_TOKEN = 16
 _LONGEST_JOINT = 2
 _ADVICE = "The file is damaged or was cut off; get it anew."
-_DECODE = json.JSONDecoder().raw_decode
 _WHITE_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class _RepeatedKeyError(ValueError):
+    """An object of which nobody can tell what it holds."""
+
+
+def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(items)
+    if len(found) < len(items):
+        raise _RepeatedKeyError("a key stands twice in one object")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
+"""Reads JSON; an object in which a key stands twice is a ValueError."""
 
 
 @runtime_checkable
@@ -29,7 +43,12 @@ class Readable(Protocol):
 
 
 def array_items(
-    file: Readable, name: str, *, item: str = "item", longest: int = _LONGEST_ITEM
+    file: Readable,
+    name: str,
+    *,
+    item: str = "item",
+    longest: int = _LONGEST_ITEM,
+    on_bytes: Callable[[int], None] = lambda count: None,
 ) -> Iterator[tuple[int, object]]:
     """The items of a file that holds one JSON array, each with its number from 1.
 
@@ -40,6 +59,7 @@ def array_items(
         name: What messages call it.
         item: What messages call an item.
         longest: Most characters of an item.
+        on_bytes: Called with the number of bytes read since the call before.
 
     Yields:
         Number and item.
@@ -47,7 +67,7 @@ def array_items(
     Raises:
         UserError: If the file isn't such an array; the message names the item.
     """
-    text = _Window(file, name)
+    text = _Window(file, name, on_bytes)
     if (sign := text.next_sign()) != "[":
         found = f"begins with {quoted(sign)}" if sign else "is empty"
         raise UserError(f"{name}: the file {found}; give one with a JSON array of {item}s.")
@@ -67,7 +87,7 @@ def array_items(
         text.at += not closed
     text.at += 1
     if text.next_sign():
-        raise UserError(f"{name}: after the array of {number:,} {item}s there is more. {_ADVICE}")
+        raise UserError(f"{name}: after the array of {counted(number, item)} there is more. {_ADVICE}")
 
 
 class _Window:
@@ -78,10 +98,11 @@ class _Window:
         where: What is being read, as messages begin.
     """
 
-    def __init__(self, file: Readable, name: str) -> None:
+    def __init__(self, file: Readable, name: str, on_bytes: Callable[[int], None]) -> None:
         self.at = 0
         self.where = name
         self._file = file
+        self._on_bytes = on_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._broken: str | None = None
@@ -102,7 +123,7 @@ class _Window:
         self.next_sign()
         while True:
             try:
-                value, end = _DECODE(self._text, self.at)
+                value, end = DECODER.raw_decode(self._text, self.at)
             except json.JSONDecodeError as error:
                 held, place = len(self._text) - self.at, error.pos - self.at
                 if held > longest:
@@ -116,6 +137,8 @@ class _Window:
                 raise UserError(f"{self.where}: {problem}. {_ADVICE}") from None
             except RecursionError:
                 raise UserError(f"{self.where}: nested too deeply. {_ADVICE}") from None
+            except _RepeatedKeyError as error:
+                raise UserError(f"{self.where}: {error}. Write each key once.") from None
             except ValueError as error:
                 problem = one_line(str(error).partition(":")[0])
                 raise UserError(f"{self.where}: not readable ({problem}). {_ADVICE}") from None
@@ -136,6 +159,7 @@ class _Window:
             raise UserError(f"{self.where}: {self._broken}. {_ADVICE}")
         rest = self._text[self.at :]
         block = self._file.read(max(_BYTES_AT_ONCE, len(rest)))
+        self._on_bytes(len(block))
         try:
             decoded = self._decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from gistembed.errors import UserError
-from gistembed.pairs.sources.table import OnProblem, Problem
+from gistembed.pairs.sources.table import OnProblem, Problem, pass_over
 from gistembed.pairs.wording import located, one_line
 
 # What a line holds can take twenty times its length in memory: lists of nothing, fields of one letter.
@@ -58,13 +58,17 @@ def line_error(name: str, line: int, problem: str) -> UserError:
     return UserError(f"{located(name, 'line', line)}: {problem}")
 
 
-def read_lines(path: Path, name: str, on_problem: OnProblem | None = None) -> Iterator[tuple[int, str]]:
+def read_lines(
+    path: Path, name: str, on_problem: OnProblem | None = None, *, escaped: bool = False
+) -> Iterator[tuple[int, str]]:
     """Each line with its number, from 1; its line end stays.
 
     Args:
         path: The file, UTF-8, with or without a byte order mark.
         name: The file, as messages name it.
         on_problem: Told of lines that aren't UTF-8, which are then passed over; None ends at the first.
+        escaped: Whether lines that aren't UTF-8 are given all the same, once told of, with half a surrogate
+            pair for each byte that is the matter.
 
     Yields:
         Number and line.
@@ -88,10 +92,10 @@ def read_lines(path: Path, name: str, on_problem: OnProblem | None = None) -> It
                 except UnicodeDecodeError as error:
                     where = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
                     problem = f"{where} is not valid UTF-8. Save the file as UTF-8 or drop the line."
-                    if on_problem is None:
-                        raise line_error(name, number, problem) from None
-                    on_problem(Problem(number, problem))
-                    continue
+                    pass_over(name, "line", Problem(number, problem), on_problem)
+                    if not escaped:
+                        continue
+                    text = line.decode(errors="surrogateescape")
                 yield number, text
     except OSError as error:
         if (broken := packing_problem(path, error)) is None:

@@ -36,6 +36,12 @@ class Problem(NamedTuple):
 OnProblem = Callable[[Problem], None]
 """Called for each row that can't be read, which is then passed over."""
 
+READABLE = (
+    "a .jsonl, .ndjson, .json, .csv or .tsv file (also .gz or .zst), a .parquet, .arrow or .feather file, "
+    "or a folder of BEIR, Tevatron, MS MARCO or `datasets`"
+)
+"""All that can be read, as messages advise it."""
+
 Choose = Callable[[tuple[str, ...]], Sequence[str]]
 """Given the columns of a source as far as they are known, says which are wanted."""
 
@@ -105,6 +111,23 @@ class Table:
     def place(self, number: int) -> str:
         """Where a row stands, as a message begins."""
         return located(self.name, self.place_word, number)
+
+
+def pass_over(source: str, word: PlaceWord, problem: Problem, on_problem: OnProblem | None) -> None:
+    """Tell of a row that can't be read, or end with it if nobody listens.
+
+    Args:
+        source: The source, as messages name it.
+        word: Whether its rows are found by line or by row number.
+        problem: The row, and what is wrong.
+        on_problem: See `OnProblem`; None ends here.
+
+    Raises:
+        UserError: If nobody listens.
+    """
+    if on_problem is None:
+        raise UserError(f"{located(source, word, problem.place)}: {problem.text}") from None
+    on_problem(problem)
 
 
 def first_repeated(names: Sequence[str]) -> str | None:

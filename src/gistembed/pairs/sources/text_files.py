@@ -1,17 +1,16 @@
 """Tables from text files, line by line: JSON Lines, CSV and TSV."""
 
 import csv
-import json
 import json.scanner
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gistembed.errors import UserError
-from gistembed.pairs.sources.json_array import array_items
+from gistembed.pairs.sources.json_array import DECODER, array_items
 from gistembed.pairs.sources.lines import (
     LONGEST_LINE,
     UTF8_BOM,
@@ -30,6 +29,7 @@ from gistembed.pairs.sources.table import (
     Problem,
     Table,
     first_repeated,
+    pass_over,
 )
 from gistembed.pairs.wording import counted, listed, located, one_line, quoted
 
@@ -76,10 +76,12 @@ def open_csv(path: Path, name: str, delimiter: str) -> Table:
         line, header = next(records, (1, []))
     if not header:
         raise UserError(f"{name}: there are no rows.")
-    for position, column in enumerate(header, 1):
-        if not column.strip():
-            raise line_error(name, line, f"column {position} has no name. Name it or take it out.")
-    if (repeated := first_repeated(header)) is not None:
+    names = _named(header)
+    if not names:
+        raise line_error(name, line, "no column has a name. Name them in this line.")
+    if len(header) == 1 and (advice := _other_delimiter(names[0], delimiter)) is not None:
+        raise line_error(name, line, f"the one column is named {quoted(names[0])}. {advice}")
+    if (repeated := first_repeated(names)) is not None:
         raise line_error(name, line, f"two columns are named {quoted(repeated)}. Give each its own name.")
     read = partial(
         _record_blocks,
@@ -88,7 +90,23 @@ def open_csv(path: Path, name: str, delimiter: str) -> Table:
         name,
         tuple(header),
     )
-    return Table(name, "line", read, tuple(header))
+    return Table(name, "line", read, names)
+
+
+def _named(header: Sequence[str]) -> tuple[str, ...]:
+    """The columns that have a name; the index of a table of pandas has none, and nobody can ask for it."""
+    return tuple(column for column in header if column.strip())
+
+
+def _other_delimiter(column: str, delimiter: str) -> str | None:
+    """What to do about a file whose one column is named as if another delimiter parted several."""
+    if delimiter == "," and "\t" in column:
+        return "If tabs part the columns, name the file .tsv."
+    if delimiter == "\t" and "," in column:
+        return "If commas part the columns, part them by tabs, or name the file .csv."
+    if ";" in column:
+        return f"If semicolons part the columns, part them by {'commas' if delimiter == ',' else 'tabs'}."
+    return None
 
 
 def open_plain_tsv(path: Path, name: str, header: tuple[str, ...]) -> Table:
@@ -147,9 +165,8 @@ def _values(rows: list[dict[str, Any]], key: str, forms: Iterable[tuple[str, ...
 def _objects(
     path: Path, name: str, on_problem: OnProblem | None
 ) -> Iterator[tuple[int, dict[str, Any], int]]:
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
     # The types that are known of it take the decoder for a scanner.
-    scan = json.scanner.make_scanner(decoder)  # type: ignore[arg-type]
+    scan = json.scanner.make_scanner(DECODER)  # type: ignore[arg-type]
     for number, line in read_lines(path, name, on_problem):
         line = line.rstrip()
         if not line:
@@ -163,7 +180,7 @@ def _objects(
         except (StopIteration, RecursionError, ValueError):
             pass
         try:
-            row = decoder.decode(line)
+            row = DECODER.decode(line)
         except json.JSONDecodeError as error:
             problem = f"not valid JSON at column {error.colno} ({error.msg})"
         except RecursionError:
@@ -176,79 +193,59 @@ def _objects(
                 continue
             problem = f"not an object but {quoted(row)}"
         problem = f"the line is {problem}. Each line must be one whole JSON object."
-        if on_problem is None:
-            raise line_error(name, number, problem)
-        on_problem(Problem(number, problem))
+        pass_over(name, "line", Problem(number, problem), on_problem)
 
 
 def _array_objects(
     path: Path, name: str, on_problem: OnProblem | None
 ) -> Iterator[tuple[int, dict[str, Any], int]]:
-    number = 0
+    number = held = 0
+
+    def note(read: int) -> None:
+        nonlocal held
+        held += read
+
     try:
         with open_bytes(path) as file:
-            counted = _Counted(file)
-            for number, value in array_items(counted, name, item="row"):
+            for number, value in array_items(file, name, item="row", on_bytes=note):
                 if isinstance(value, dict):
-                    yield number, value, counted.taken()
+                    yield number, value, held
+                    held = 0
                     continue
                 problem = f"not an object but {quoted(value)}. Each item of the array must be one object."
-                if on_problem is None:
-                    raise UserError(f"{located(name, 'row', number)}: {problem}")
-                on_problem(Problem(number, problem))
+                pass_over(name, "row", Problem(number, problem), on_problem)
     except OSError as error:
         if (broken := packing_problem(path, error)) is None:
             raise
         raise UserError(f"{located(name, 'row', number + 1)}: {broken}") from None
 
 
-class _Counted:
-    """A file that knows how much was read of it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._read = 0
-
-    def read(self, size: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
-        block = self._file.read(size)
-        self._read += len(block)
-        return block
-
-    def taken(self) -> int:
-        """How many bytes were read since this was asked last."""
-        read, self._read = self._read, 0
-        return read
-
-
-def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(items)
-    if len(row) < len(items):
-        raise ValueError("a key stands twice in one object")
-    return row
-
-
 def _records(
     path: Path, name: str, delimiter: str, on_problem: OnProblem | None
 ) -> Generator[tuple[int, list[str]], None, None]:
     """Records that aren't blank, each with the line it begins on."""
-    # The numbers of the lines that the record at hand is made of.
-    numbers: list[int] = []
+    # The first line of the record at hand, and whether all its lines are UTF-8. One that isn't is told of and
+    # its record left out, but where that ends can only be seen with it.
+    begin, whole = 0, True
 
     def lines() -> Iterator[str]:
-        for number, line in read_lines(path, name, on_problem):
-            numbers.append(number)
+        nonlocal begin
+        for number, line in read_lines(path, name, None if on_problem is None else note, escaped=True):
+            begin = begin or number
             yield line
 
+    def note(problem: Problem) -> None:
+        nonlocal whole
+        assert on_problem is not None
+        whole = False
+        on_problem(problem)
+
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
-    limit = csv.field_size_limit(LONGEST_LINE)
     try:
-        while (fields := next(reader, None)) is not None:
-            # A line within it that was passed over is told of already; without it, the text is another.
-            whole = numbers[-1] - numbers[0] < len(numbers)
+        while (fields := _next_record(reader)) is not None:
             if fields and whole:
-                yield numbers[0], fields
-            numbers.clear()
+                yield begin, fields
+            begin, whole = 0, True
     except csv.Error as error:
         if "unexpected end" in str(error) or "field larger than" in str(error):
             problem = "a quoted field begins here and is never closed"
@@ -257,7 +254,15 @@ def _records(
         else:
             problem = f"the quotes don't match ({one_line(str(error))})"
         advice = 'End lines with a line feed, and write a quote inside a quoted field as "".'
-        raise line_error(name, numbers[0], f"{problem}. {advice}") from None
+        raise line_error(name, begin, f"{problem}. {advice}") from None
+
+
+def _next_record(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next record, with fields as long as a line may be; None at the end."""
+    # The limit is that of the whole process, so it is moved only while nobody else's code runs.
+    limit = csv.field_size_limit(LONGEST_LINE)
+    try:
+        return next(reader, None)
     finally:
         csv.field_size_limit(limit)
 
@@ -300,7 +305,7 @@ def _record_blocks(
     choose: Choose,
     on_problem: OnProblem | None,
 ) -> Iterator[Block]:
-    chosen = choose(header)
+    chosen = choose(_named(header))
     positions = [header.index(column) for column in chosen]
     places: list[int] = []
     rows: list[list[str]] = []
@@ -313,10 +318,7 @@ def _record_blocks(
     try:
         for line, fields in records_of(on_problem):
             if len(fields) != len(header):
-                problem = ragged(len(fields))
-                if on_problem is None:
-                    raise line_error(name, line, problem)
-                on_problem(Problem(line, problem))
+                pass_over(name, "line", Problem(line, ragged(len(fields))), on_problem)
                 continue
             places.append(line)
             rows.append(fields)

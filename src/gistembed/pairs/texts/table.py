@@ -39,8 +39,19 @@ class Texts:
         self._open_bytes = 0
 
     def add(self, text: str) -> int:
-        """The text's id, a new one if the text is new."""
-        return int(self.add_all([text])[0])
+        """The text's id, a new one if the text is new.
+
+        Raises:
+            UnicodeEncodeError: If it holds half a surrogate pair.
+            StorageError: If the disk is full.
+        """
+        encoded = text.encode()
+        digest = xxhash.xxh3_128_digest(encoded)
+        number = self._index.find_one(digest)
+        if number < 0:
+            number = self._index.add_one(digest)
+            self._keep([text], len(encoded))
+        return number
 
     def add_all(self, texts: Sequence[str]) -> Int64[np.ndarray, " texts"]:
         """The id of each text; new texts get new ids, in their order.
@@ -65,10 +76,7 @@ class Texts:
             place = np.empty(len(first), np.int64)
             place[which] = np.arange(len(which))
             kept = place[new].tolist()
-            self._open += [texts[number] for number in kept]
-            self._open_bytes += sum(len(encoded[number]) for number in kept)
-            if len(self._open) >= _CHUNK_TEXTS or self._open_bytes >= _CHUNK_BYTES:
-                self._seal()
+            self._keep([texts[number] for number in kept], sum(len(encoded[number]) for number in kept))
         return ids[which]
 
     def id_of(self, text: str) -> int:
@@ -77,10 +85,13 @@ class Texts:
         Raises:
             KeyError: If it isn't here.
         """
-        (found,) = self.numbers_of([text]).tolist()
-        if found < 0:
+        if (found := self.number_of(text)) < 0:
             raise KeyError(text)
-        return int(found)
+        return found
+
+    def number_of(self, text: str) -> int:
+        """The id of a text; -1 if it isn't here."""
+        return self._index.find_one(xxhash.xxh3_128_digest(text.encode()))
 
     def numbers_of(self, texts: Sequence[str]) -> Int64[np.ndarray, " texts"]:
         """The id of each text; -1 for those that aren't here."""
@@ -138,6 +149,13 @@ class Texts:
     def _sealed(self) -> int:
         """How many texts lie in files."""
         return self._starts[-1] + len(self._chunks[-1]) if self._chunks else 0
+
+    def _keep(self, texts: Sequence[str], size: int) -> None:
+        """Keep texts that were numbered just now, of so many bytes together."""
+        self._open += texts
+        self._open_bytes += size
+        if len(self._open) >= _CHUNK_TEXTS or self._open_bytes >= _CHUNK_BYTES:
+            self._seal()
 
     def _seal(self) -> None:
         """Move the texts that wait in memory to a file, and map it."""

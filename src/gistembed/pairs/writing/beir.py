@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gistembed.errors import UserError
-from gistembed.files import flush_folder
+from gistembed.files import whole_folder
+from gistembed.pairs.collections.corpus import HIGHEST_SCORE
+from gistembed.pairs.rows.cells import untitled
 from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.texts import Texts
 from gistembed.pairs.wording import quoted
-from gistembed.pairs.writing.layouts import named, untitled
+from gistembed.pairs.writing.layouts import named
 
 HOLDS = frozenset(
     {"anchor id", "positive id", "negative id", "positive title", "negative title"}
@@ -17,10 +19,23 @@ HOLDS = frozenset(
 )
 
 
+def lost(row: Row) -> Iterator[str]:
+    """What BEIR can't say of a row, in words, besides what it doesn't hold.
+
+    Args:
+        row: The row.
+    """
+    if any(one.score is not None and _grade(one.score) is None for one in row.positives):
+        yield f"scores of positives that aren't whole numbers from 1 to {HIGHEST_SCORE:,}"
+    if any(not passage.trusted for passage in row.negatives):
+        yield "negatives that nobody judged"
+
+
 def write_beir(rows: Callable[[], Iterator[Row]], folder: Path) -> None:
     """Write a folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/train.tsv``.
 
-    Texts without an id get one that is made of their hash. A negative is a document that was judged with 0.
+    Texts without an id get one that is made of their hash. A negative is a document that was judged with 0; a
+    positive without a grade, or with one that BEIR can't write, is judged with 1.
 
     Args:
         rows: Gives the rows, from the first on at each call.
@@ -30,12 +45,8 @@ def write_beir(rows: Callable[[], Iterator[Row]], folder: Path) -> None:
         UserError: If an id names two texts.
         OSError: If the disk refuses.
     """
-    import shutil
-
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        (partial / "qrels").mkdir(parents=True)
+    with whole_folder(folder) as partial:
+        (partial / "qrels").mkdir()
         with (
             (partial / "corpus.jsonl").open("w", encoding="utf-8", newline="\n") as corpus,
             (partial / "queries.jsonl").open("w", encoding="utf-8", newline="\n") as queries,
@@ -46,7 +57,7 @@ def write_beir(rows: Callable[[], Iterator[Row]], folder: Path) -> None:
             for row in rows():
                 if asked.is_new(row.anchor):
                     queries.write(_json({"_id": named(row.anchor), "text": row.anchor.text}))
-                judgements = [(one, 1 if one.score is None else one.score) for one in row.positives]
+                judgements = [(one, _grade(one.score) or 1) for one in row.positives]
                 judgements += [(one, 0) for one in row.negatives]
                 for passage, score in judgements:
                     if documents.is_new(passage):
@@ -56,12 +67,14 @@ def write_beir(rows: Callable[[], Iterator[Row]], folder: Path) -> None:
                             "text": untitled(passage),
                         }
                         corpus.write(_json(record))
-                    judged.write(f"{_cell(named(row.anchor))}\t{_cell(named(passage))}\t{score:g}\n")
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    flush_folder(folder.parent)
+                    judged.write(f"{_cell(named(row.anchor))}\t{_cell(named(passage))}\t{score}\n")
+
+
+def _grade(score: float | None) -> int | None:
+    """The score as a judge of BEIR gives it to a document that answers; None if none could be meant."""
+    if score is None or not 1 <= score <= HIGHEST_SCORE or score != int(score):
+        return None
+    return int(score)
 
 
 class _Once:

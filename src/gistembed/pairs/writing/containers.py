@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -16,6 +17,9 @@ from gistembed.pairs.wording import one_line
 from gistembed.pairs.writing.layouts import Record
 
 _AT_ONCE = 10_000
+
+_PARTING = re.compile(r"[\t\r\n]+")
+"""What parts fields and lines where nothing is quoted."""
 
 Records = Callable[[], Iterator[Record]]
 """Gives the records, from the first on at each call."""
@@ -98,11 +102,16 @@ def _write_separated(records: Records, file: BinaryIO, delimiter: str, header: b
         # Both signs in the line end: then a text that holds either of them is quoted.
         writer = csv.DictWriter(text, names, delimiter=delimiter, lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows(records())
+        writer.writerows({name: _cell(value) for name, value in record.items()} for record in records())
     else:
         for record in records():
-            text.write(delimiter.join(" ".join(str(value).split()) for value in record.values()) + "\n")
+            text.write(delimiter.join(_PARTING.sub(" ", value) for value in record.values()) + "\n")
     text.detach()
+
+
+def _cell(value: object) -> object:
+    """What a cell of CSV has no form for, as JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 def _write_arrow(records: Records, path: Path) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import xxhash
 
+from gistembed.pairs.rows.cells import untitled
 from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.writing.shape import FIELDS, Shape
 
 Record = dict[str, Any]
 
 _OTHERS = ("task", "weight")
+_IN_OBJECTS = ("id", "title", "score")
 
 
 class Layout(ABC):
@@ -19,7 +21,8 @@ class Layout(ABC):
 
     Attributes:
         flat: Whether each value is one text or number, so that it fits into a cell of CSV.
-        holds: What it has a place for besides texts, by the names of `Shape`; ``column`` for further columns.
+        holds: What it has a place for besides texts, by the names of `Shape`; ``column`` for further columns,
+            ``positive key`` for further keys of objects. All else is left out.
     """
 
     flat = False
@@ -47,7 +50,7 @@ class Lists(Layout):
     """Our own: ``anchor``, ``positive``, ``negative`` and what stands beside them; several are a list."""
 
     holds = frozenset(
-        {*_every("anchor", "positive", "negative"), *_OTHERS, "column"}
+        {*_every("anchor", "positive", "negative"), *_OTHERS, "column", "positive key", "negative key"}
         - {"anchor title", "anchor score", "anchor trusted", "positive trusted"}
     )
 
@@ -59,23 +62,29 @@ class Lists(Layout):
             ("negative", row.negatives, shape.negatives),
         ):
             if most:
-                record[role] = _list_or_one([untitled(passage) for passage in passages], most)
+                cell_of = _object if role in shape.objects else untitled
+                record[role] = _list_or_one([cell_of(passage) for passage in passages], most)
         for name in FIELDS:
             for role, passages, most in (
                 ("anchor", (row.anchor,), 1),
                 ("positive", row.positives, shape.positives),
                 ("negative", row.negatives, shape.negatives),
             ):
-                if shape.held[f"{role} {name}"]:
+                inside = role in shape.objects and name in _IN_OBJECTS
+                if self._has(role, name, shape) and not inside:
                     record[f"{role}_{name}"] = _list_or_one([getattr(one, name) for one in passages], most)
         yield record | _others(row, shape)
 
+    def _has(self, role: str, name: str, shape: Shape) -> bool:
+        """Whether what may stand beside texts is written."""
+        return f"{role} {name}" in self.holds and shape.held[f"{role} {name}"] > 0
 
-class Columns(Layout):
+
+class Columns(Lists):
     """The same for CSV: a record for each positive, and a numbered column for each negative."""
 
     flat = True
-    holds = Lists.holds
+    holds = Lists.holds - {"positive key", "negative key"}
 
     def records(self, row: Row, shape: Shape) -> Iterator[Record]:
         """One record for each positive."""
@@ -89,9 +98,9 @@ class Columns(Layout):
             record |= {f"negative{end}": None if one is None else untitled(one) for end, one in columns}
             for name in FIELDS:
                 for role, passage in (("anchor", row.anchor), ("positive", positive)):
-                    if shape.held[f"{role} {name}"]:
+                    if self._has(role, name, shape):
                         record[f"{role}_{name}"] = getattr(passage, name)
-                if shape.held[f"negative {name}"]:
+                if self._has("negative", name, shape):
                     record |= {f"negative_{name}{end}": getattr(one, name, None) for end, one in columns}
             yield record | _others(row, shape)
 
@@ -185,10 +194,11 @@ class FlatMedi(Medi):
 
 
 class Tevatron(Layout):
-    """``query_id``, ``query`` and passages with ``docid``, ``title`` and ``text``, for Tevatron."""
+    """``query_id``, ``query`` and passages with ``docid``, ``title``, ``text`` and more, for Tevatron."""
 
     holds = frozenset(
-        {*_every("positive", "negative", fields=("id", "title")), "anchor id", *_OTHERS, "column"}
+        {*_every("positive", "negative", fields=("id", "title", "score", "key")), "anchor id"}
+        | {*_OTHERS, "column"}
     )
 
     def records(self, row: Row, shape: Shape) -> Iterator[Record]:
@@ -245,13 +255,14 @@ def named(passage: Passage) -> str:
     return xxhash.xxh3_64_hexdigest(passage.text.encode()) if passage.id is None else passage.id
 
 
-def untitled(passage: Passage) -> str:
-    """The text without its title."""
-    return passage.text[len(passage.title) + 1 :] if passage.title else passage.text
+def _object(passage: Passage) -> Record:
+    """A text as an object, with the keys that it came with."""
+    known = {"docid": passage.id, "title": passage.title, "text": untitled(passage), "score": passage.score}
+    return {key: value for key, value in known.items() if value is not None} | dict(passage.extra or {})
 
 
 def _document(passage: Passage) -> Record:
-    return {"docid": named(passage), "title": passage.title or "", "text": untitled(passage)}
+    return _object(passage._replace(id=named(passage), title=passage.title or ""))
 
 
 def _instructed(passage: Passage) -> list[str]:

@@ -18,7 +18,7 @@ from gistembed.pairs import Pairs
 from gistembed.record import StepRecord, TrainingFinding
 from gistembed.train.guards import findings
 from gistembed.train.guards.finite import NotFinite
-from gistembed.train.guards.measures import first_not_finite, mean_cosine, mean_turn
+from gistembed.train.guards.measures import first_not_finite, mean_turn
 from gistembed.train.guards.start import Probe
 from gistembed.train.history import step_records
 
@@ -63,7 +63,6 @@ class Guards(TrainerCallback):
         self._noticed: set[str] = set()
         self._rows: list[int] = []
         self._last_rows: list[int] = []
-        self._cosines: list[Tensor] = []
         self._probe: Probe | None = None
         self._half = ""
         self._next_look = 0
@@ -107,20 +106,6 @@ class Guards(TrainerCallback):
         turn = mean_turn(self._probe.embeddings(), self._probe.again(self._student).embeddings())
         self._tell(findings.nothing_learned(turn, step))
         self._tell(findings.trend(history, scheduled=scheduled))
-
-    def watch(self, units: Tensor) -> None:
-        """Take note of the embeddings of a batch.
-
-        Args:
-            units: Embeddings of its distinct texts.
-        """
-        if len(units) > 1:
-            self._cosines.append(mean_cosine(units))
-
-    def pop_metrics(self) -> dict[str, float]:
-        """What was measured since the last call, for the trainer's log."""
-        cosines, self._cosines = self._cosines, []
-        return {"mean_cosine": float(torch.stack(cosines).mean())} if cosines else {}
 
     @contextmanager
     def batch(self, inputs: Mapping[str, Any], step: int) -> Iterator[Callable[[Tensor], None]]:

@@ -26,6 +26,12 @@ NO_AGREEMENT = 0.1
 COLLAPSED = 0.95
 """Mean cosine from which all texts are as good as one."""
 
+PARTING = 1.25
+"""How many times as far from 1 the mean cosine is as at first where texts that were alike begin to part."""
+
+NO_SPREAD = 0.005
+"""A mean cosine nearer to 1 than this is a collapse, whatever it was at first: rounding is of that size."""
+
 COLLAPSING = 0.5
 """Share of the way from the first mean cosine to 1 that tells a collapse before it is complete."""
 
@@ -181,7 +187,8 @@ def collapse(history: Sequence[StepRecord]) -> list[TrainingFinding]:
     first, now = (point.metrics["mean_cosine"] for point in (points[0], points[-1]))
     risen = now - first > COLLAPSING * (1 - first)
     # A student that was never trained begins with all texts alike, and has yet to part them.
-    stuck = now >= COLLAPSED and now >= first and len(points) >= FEWEST_POINTS
+    parted = max(PARTING * (1 - first), NO_SPREAD)
+    stuck = now >= COLLAPSED and 1 - now < parted and len(points) >= FEWEST_POINTS
     if not (risen or stuck):
         return []
     return [
@@ -189,8 +196,9 @@ def collapse(history: Sequence[StepRecord]) -> list[TrainingFinding]:
             code="collapse",
             severity="warning",
             step=points[-1].step,
-            what=f"All texts become alike: the mean cosine of two different texts was {first:.2f} at step "
-            f"{points[0].step:,} and is {now:.2f} at step {points[-1].step:,}; 1 is one embedding for all.",
+            what=f"All texts {'become' if risen else 'stay'} alike: the mean cosine of two different texts "
+            f"was {first:.2f} at step {points[0].step:,} and is {now:.2f} at step {points[-1].step:,}; "
+            "1 is one embedding for all.",
             advice="Try a lower --learning-rate, a longer warmup or a larger batch, and look whether the "
             "mask leaves negatives.",
             measured={"mean_cosine_first": first, "mean_cosine": now},
@@ -312,7 +320,8 @@ def nothing_learned(turn: float, step: int) -> list[TrainingFinding]:
             code="nothing-learned",
             severity="warning",
             step=step,
-            what=f"Training changed next to nothing: the embeddings of the first rows turned by {turn:.2g} degrees.",
+            what="Training changed next to nothing: the embeddings of the first rows turned by "
+            f"{turn:.2g} degrees.",
             advice="Try a higher --learning-rate or more steps; look whether layers are frozen that should "
             "learn, and whether weights in fp16 or bf16 round small updates away.",
             measured={"degrees": turn},

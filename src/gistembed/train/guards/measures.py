@@ -18,11 +18,14 @@ def mean_cosine(embeddings: Float[Tensor, "texts dim"]) -> Float[Tensor, ""]:
     From the length of the sum of all directions, so that no matrix of all pairs is made.
 
     Args:
-        embeddings: Embeddings of at least two texts, of whatever length.
+        embeddings: Embeddings of the texts, of whatever length.
+
+    Returns:
+        The mean; 0 for one text alone.
     """
     unit, _ = unit_length(embeddings.float())
     count = len(unit)
-    return (unit.sum(0).square().sum() - count) / (count * (count - 1))
+    return (unit.sum(0).square().sum() - count) / max(count * (count - 1), 1)
 
 
 def separation(

@@ -1,0 +1,89 @@
+"""The processes that train together: who this one is, and how they wait for each other.
+
+`torchrun`, `accelerate launch` and Ray Train say so in the environment; a process that nothing of the kind
+started is alone.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+# The others wait while one encodes, scores or saves; if it dies, the launcher ends them.
+_PATIENCE = timedelta(days=2)
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return int(os.environ.get("RANK", "0")) if ranks() > 1 else 0
+
+
+def ranks() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes, and does what need not be done twice."""
+    return rank() == 0
+
+
+def meet() -> None:
+    """Make sure that the processes can talk to each other; does nothing for one that is alone."""
+    import torch
+    import torch.distributed as dist
+
+    if ranks() == 1 or dist.is_initialized():
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+
+
+def wait_for_all() -> None:
+    """Go on when all processes have come here."""
+    if ranks() == 1:
+        return
+    import torch.distributed as dist
+
+    meet()
+    dist.barrier()
+
+
+def any_of_all(mine: bool) -> bool:
+    """Whether it is true in any of the processes; all of them have to ask.
+
+    Args:
+        mine: Whether it is true in this one.
+    """
+    if ranks() == 1:
+        return mine
+    import torch
+    import torch.distributed as dist
+
+    said = torch.tensor([int(mine)], device=_device())
+    dist.all_reduce(said, dist.ReduceOp.MAX)
+    return bool(said.item())
+
+
+def first_says(number: Callable[[], float]) -> float:
+    """What the first process finds, in all processes, which all have to ask.
+
+    Args:
+        number: Called in the first process only.
+    """
+    if ranks() == 1:
+        return number()
+    import torch
+    import torch.distributed as dist
+
+    said = torch.tensor([number() if is_first() else 0.0], dtype=torch.float64, device=_device())
+    dist.broadcast(said, 0)
+    return float(said.item())
+
+
+def _device() -> str:
+    import torch.distributed as dist
+
+    meet()
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"

@@ -1,0 +1,162 @@
+"""The texts of a batch through the student: as many graphs kept as fit, the rest replayed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
+
+Features = Mapping[str, Any]
+
+
+class MicroBatchEncoder:
+    """Embeds the micro-batches of a batch within a budget of memory.
+
+    What the backward pass needs of a micro-batch, its *graph*, is kept while the graphs of a batch fit into
+    the budget. The others are thrown away and computed again when the backward pass comes to them, one at a
+    time and with the same random numbers: gradient caching, with the same result to the last bit, for a
+    third more arithmetic in that part of the batch.
+
+    How large graphs are is not guessed: those that are kept are measured as they arise, whatever the device
+    and the model, and a micro-batch to come is taken to need as much for each of its tokens as the widest so
+    far, and more in proportion if it is wider yet.
+
+    Attributes:
+        budget: Bytes that the graphs of a batch may take.
+        pieces: Into how many parts each micro-batch is cut; 1 until memory runs out.
+        kept: Micro-batches of the last batch whose graphs were kept.
+        replayed: Those that are computed twice.
+    """
+
+    def __init__(self, budget: int) -> None:
+        """Start with nothing measured.
+
+        Args:
+            budget: Bytes that the graphs of a batch may take; that of one micro-batch is kept in any case.
+        """
+        self.budget = budget
+        self.pieces = 1
+        self.kept = self.replayed = 0
+        self._taken = 0
+        self._most_texts = 0
+        self._width = 1
+        self._bytes_per_token = 0.0
+
+    def __call__(self, model: nn.Module, micro_batches: Sequence[Features]) -> Float[Tensor, "texts dim"]:
+        """Embeddings of all texts, in their order; with gradients, if these are on.
+
+        Args:
+            model: The student.
+            micro_batches: Its inputs, the longest texts of each role last.
+        """
+        self.kept = self.replayed = self._taken = 0
+        self._most_texts = max(map(_texts, micro_batches))
+        micro_batches = [part for whole in micro_batches for part in _parts(whole, self.pieces)]
+        if not torch.is_grad_enabled():
+            return torch.cat([_embeddings(model, micro_batch) for micro_batch in micro_batches])
+        widest = max(micro_batches, key=lambda micro_batch: _size(micro_batch)[0])
+        return torch.cat([self._with_graph(model, micro_batch, widest) for micro_batch in micro_batches])
+
+    def lower(self) -> bool:
+        """Ask for less memory from now on: first by fewer graphs, then by smaller micro-batches.
+
+        Returns:
+            Whether that is possible.
+        """
+        if self.kept > 1:
+            self.budget = min(self.budget, self._taken) // 2
+            return True
+        self.budget = 0
+        self.pieces *= 2
+        return self.pieces < 2 * self._most_texts
+
+    def _with_graph(self, model: nn.Module, micro_batch: Features, widest: Features) -> Tensor:
+        # Beside those that are kept, one that is replayed must find room.
+        needed = self._taken + self._needs(micro_batch) + self._needs(widest)
+        if self.kept and needed > self.budget:
+            self.replayed += 1
+            # With gradients of its inputs neither needed nor there, the reentrant form would lose those of
+            # the weights.
+            replayed: Tensor = checkpoint(_embeddings, model, micro_batch, use_reentrant=False)
+            return replayed
+        with _measured(model) as graph:
+            embeddings = _embeddings(model, micro_batch)
+        self.kept += 1
+        self._taken += graph.bytes
+        self._learn(micro_batch, graph.bytes)
+        return embeddings
+
+    def _needs(self, micro_batch: Features) -> float:
+        tokens, width = _size(micro_batch)
+        return self._bytes_per_token * tokens * max(1.0, width / self._width)
+
+    def _learn(self, micro_batch: Features, size: int) -> None:
+        tokens, width = _size(micro_batch)
+        if tokens and width >= self._width:
+            self._width, self._bytes_per_token = width, size / tokens
+
+
+class _Graph:
+    """What autograd has saved; storages that several tensors share count once."""
+
+    def __init__(self, model: nn.Module) -> None:
+        tensors = (*model.parameters(), *model.buffers())
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        self.bytes = 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.bytes += storage.nbytes()
+        # Not the tensor itself, which may be the output of the node that saves it: a circle of references
+        # that would keep a graph that no backward pass ever frees.
+        return tensor.detach()
+
+
+@contextmanager
+def _measured(model: nn.Module) -> Iterator[_Graph]:
+    graph = _Graph(model)
+    with saved_tensors_hooks(graph.pack, lambda tensor: tensor):
+        yield graph
+
+
+def _embeddings(model: nn.Module, micro_batch: Features) -> Tensor:
+    # A copy: modules of sentence-transformers write their results into the mapping that they are given, and
+    # a replay must begin with the inputs alone.
+    embeddings: Tensor = model(dict(micro_batch))["sentence_embedding"]
+    return embeddings
+
+
+def _texts(micro_batch: Features) -> int:
+    if "offsets" in micro_batch:
+        return len(micro_batch["offsets"])
+    return next(len(value) for value in micro_batch.values() if isinstance(value, Tensor))
+
+
+def _size(micro_batch: Features) -> tuple[int, int]:
+    """Tokens, padding included, and how wide a text is; the width of texts without padding is 1."""
+    ids = micro_batch.get("input_ids")
+    if not isinstance(ids, Tensor):
+        return _texts(micro_batch), 1
+    return ids.numel(), ids.shape[1] if ids.ndim > 1 else 1
+
+
+def _parts(micro_batch: Features, pieces: int) -> list[Features]:
+    """A micro-batch of padded texts in so many parts, or fewer if it has fewer texts."""
+    texts = _texts(micro_batch)
+    # Texts that stand one after the other without padding take next to nothing.
+    if pieces == 1 or "offsets" in micro_batch:
+        return [micro_batch]
+    size = -(-texts // pieces)
+    return [
+        {
+            name: value[start : start + size] if isinstance(value, Tensor) else value
+            for name, value in micro_batch.items()
+        }
+        for start in range(0, texts, size)
+    ]

@@ -1,0 +1,1 @@
+"""Two models of one architecture, blended."""

@@ -1,0 +1,78 @@
+"""Several processes train as one does: the same order, losses and weights, whatever their number."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tiny_models import save_bert
+from tests.train.together import trained
+
+ROOT = Path(__file__).parents[2]
+
+
+def launched(folder, ranks, **specification):
+    """What each of the processes ended with; torchrun starts them."""
+    result = folder / f"result{ranks}"
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(ranks),
+        "--master-port",
+        "0",
+    ]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    command += ["-m", "tests.train.together", json.dumps(specification), str(result)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(f"{result}.{rank}") for rank in range(ranks)]
+
+
+@pytest.fixture(scope="module")
+def no_dropout(tmp_path_factory):
+    """A transformer whose embeddings are those of its texts, whichever process computes them."""
+    return str(save_bert(tmp_path_factory.mktemp("student") / "bert", dropout=0.0))
+
+
+SHARDED = {
+    "fsdp": True,
+    "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]},
+}
+
+
+def test_sharded_processes_train_as_one_does(no_dropout, tmp_path):
+    """FSDP2: each process holds a part of each weight; in the end all have the whole student."""
+    student, outcome = trained(no_dropout, tmp_path, batch_size=7)
+    every = launched(tmp_path, 2, student=no_dropout, batch_size=7, **SHARDED)
+    for one in every:
+        assert one["losses"] == pytest.approx([point.loss for point in outcome.history], rel=1e-6)
+        for name, weight in student.model.state_dict().items():
+            torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "batch_size", "accumulation"),
+    [(2, 7, 2), pytest.param(4, 7, 2, marks=pytest.mark.slow)],
+)
+def test_processes_train_as_one_does(no_dropout, tmp_path, ranks, batch_size, accumulation):
+    """Batches of seven rows for four processes among them: not all can have as many as others.
+
+    By plain gradient descent: Adam makes a step of the full learning rate out of a gradient that is only
+    rounding.
+    """
+    student, outcome = trained(no_dropout, tmp_path, batch_size=batch_size, accumulation=accumulation)
+    every = launched(tmp_path, ranks, student=no_dropout, batch_size=batch_size, accumulation=accumulation)
+    for one in every:
+        assert one["steps"] == outcome.steps
+        assert one["losses"] == pytest.approx([point.loss for point in outcome.history], rel=1e-6)
+        for metrics, point in zip(one["metrics"], outcome.history, strict=True):
+            assert metrics.keys() == point.metrics.keys()
+        assert all(torch.equal(weight, one["weights"][name]) for name, weight in every[0]["weights"].items())
+    for name, weight in student.model.state_dict().items():
+        torch.testing.assert_close(every[0]["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
