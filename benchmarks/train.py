@@ -89,6 +89,7 @@ def _plain(model: SentenceTransformer, guide: SentenceTransformer) -> object:
 
 
 _MINILM = "2-layer MiniLM"
+_STATIC = "static 384"
 VARIANTS = (
     Variant(_MINILM, 128, "ours"),
     Variant(_MINILM, 128, "ours, one graph kept", graph_gb=0),
@@ -98,6 +99,9 @@ VARIANTS = (
     Variant(_MINILM, 1024, "ours, one graph kept", graph_gb=0),
     Variant(_MINILM, 1024, "peer CachedGISTEmbedLoss, mini-batches of 32 (default)", _cached(32)),
     Variant(_MINILM, 1024, "peer CachedGISTEmbedLoss, mini-batches of 8", _cached(8)),
+    Variant(_STATIC, 512, "ours"),
+    Variant(_STATIC, 512, "peer GISTEmbedLoss", _plain),
+    Variant(_STATIC, 512, "peer CachedGISTEmbedLoss, mini-batches of 32 (default)", _cached(32)),
 )
 
 

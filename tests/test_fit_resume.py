@@ -252,7 +252,7 @@ def test_a_saved_model_that_is_another_is_told(data, static_folder, tmp_path, mo
         fit(data, static_folder, out=tmp_path / "out", **settings)
     folder = tmp_path / "out" / "model"
     assert str(raised.value).startswith(
-        f"{folder}: the saved model is not the trained one: its embeddings of anchors differ by up to 0."
+        f"{folder}: what was saved is not what was trained: its embeddings differ by up to 0."
     )
     assert str(raised.value).endswith(
         "; a module of the student doesn't save all that it needs, so choose another --student"

@@ -2,7 +2,8 @@
 
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ _LIBRARIES = (
     "numpy",
     "ir-measures",
 )
+# These matter to a result only where they are there.
+_EXTRAS = ("peft",)
 
 
 def data_record(pairs: Pairs) -> DataRecord:
@@ -82,7 +85,11 @@ def model_record(model: Guide, lengths: Int32[np.ndarray, " texts"]) -> ModelRec
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a result depends on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+    found = {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+    for name in _EXTRAS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def machine() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """How long texts are in tokens, and runs of texts that are sorted by length."""
 
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed.batches import text_lengths
-from gistembed.batches.lengths import padded_runs
+from gistembed.batches.lengths import padded_runs, thrifty_runs
 from gistembed.models import load_model
 
 SAME = {"anchor": "", "document": ""}
@@ -67,3 +67,26 @@ def test_runs_are_as_large_as_the_budget_allows(lengths, budget):
     assert [*chain.from_iterable(runs)] == lengths
     assert all(len(run) == 1 or len(run) * run[-1] <= budget for run in runs)
     assert all((len(run) + 1) * following[0] > budget for run, following in pairwise(runs))
+
+
+def cost(lengths, runs, overhead):
+    return sum(len(lengths[run]) * lengths[run][-1] + overhead for run in runs)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=9).map(sorted), st.integers(0, 100))
+def test_thrifty_runs_cost_the_least_of_all_cuts(lengths, overhead):
+    """Against all 2**(texts - 1) cuts."""
+    every = (
+        [slice(start, stop) for start, stop in pairwise([0, *cuts, len(lengths)])]
+        for count in range(len(lengths))
+        for cuts in combinations(range(1, len(lengths)), count)
+    )
+    found = list(thrifty_runs(np.array(lengths, np.int64), 10**6, overhead))
+    assert cost(lengths, found, overhead) == min(cost(lengths, runs, overhead) for runs in every)
+
+
+@given(st.lists(st.integers(0, 3000), max_size=40).map(sorted), st.integers(1, 20_000), st.integers(0, 1000))
+def test_thrifty_runs_are_all_texts_within_the_budget(lengths, budget, overhead):
+    runs = [lengths[run] for run in thrifty_runs(np.array(lengths, np.int64), budget, overhead)]
+    assert [*chain.from_iterable(runs)] == lengths
+    assert all(len(run) == 1 or len(run) * run[-1] <= budget for run in runs)

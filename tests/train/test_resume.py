@@ -1,5 +1,7 @@
 """A run that is cut anywhere and resumed is the run that was never cut, to the bit."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.train.trials import Setting, cut_and_resumed, fingerprints, stop_at, train, whole
@@ -33,6 +35,14 @@ def test_a_cut_run_is_the_whole_run(bert_folder, tmp_path, reference, accumulati
     """
     setting = Setting(LEAST_STEPS // accumulation, accumulation)
     assert cut_and_resumed(bert_folder, tmp_path, setting, step) == reference(setting)
+
+
+@pytest.mark.parametrize(("accumulation", "step"), [(1, 14), (3, 4)])
+def test_a_cut_run_whose_graphs_are_replayed(bert_folder, tmp_path, reference, accumulation, step):
+    setting = Setting(LEAST_STEPS // accumulation, accumulation, replayed=True)
+    assert cut_and_resumed(bert_folder, tmp_path / "cut", setting, step) == reference(setting)
+    _, outcome = train(bert_folder, tmp_path / "seen", replace(setting, steps=1))
+    assert outcome.replayed == outcome.micro_batches - 1 > 0
 
 
 def test_a_run_that_is_cut_again_and_again(bert_folder, tmp_path, reference):

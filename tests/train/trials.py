@@ -47,6 +47,7 @@ class Setting:
         logging: Steps between two logged points.
         workers: Processes of the data loader.
         save_every: Steps between two checkpoints.
+        replayed: Whether micro-batches are small, and all but one of them are computed twice.
         trainer: Further arguments of the trainer.
     """
 
@@ -55,6 +56,7 @@ class Setting:
     logging: int = 3
     workers: int = 0
     save_every: int = 1000
+    replayed: bool = False
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def plan(self) -> TrainingPlan:
@@ -74,11 +76,13 @@ class Setting:
             MaskPolicy(),
             trainer | self.trainer,
             save_every=self.save_every,
+            micro_batch_tokens=16 if self.replayed else None,
+            graph_bytes=0 if self.replayed else None,
         )
 
 
-WAYS = {"kept": Setting()}
-"""What the backward pass works on: all graphs kept, and whatever other way there is."""
+WAYS = {"kept": Setting(), "replayed": Setting(replayed=True)}
+"""What the backward pass works on: all graphs kept, or computed again."""
 
 
 def train(

@@ -1,5 +1,6 @@
 """How long texts are in tokens, and where to cut what is sorted by length."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -8,6 +9,9 @@ from jaxtyping import Int32, Integer
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
+
+# Lengths that a cut is looked for at.
+_STEPS = 64
 
 
 def text_lengths(
@@ -55,3 +59,36 @@ def padded_runs(lengths: Integer[np.ndarray, " texts"], budget: int) -> Iterator
             start = stop
     if len(lengths):
         yield slice(start, len(lengths))
+
+
+def thrifty_runs(lengths: Integer[np.ndarray, " texts"], budget: int, overhead: int) -> Iterator[slice]:
+    """Cut texts that are sorted by length such that padding and the runs themselves cost the least together.
+
+    Where to cut is found among about `_STEPS` lengths. What is too large for the budget is then cut further,
+    as `padded_runs` does.
+
+    Args:
+        lengths: Their lengths, ascending.
+        budget: The most that the texts of a run may take, each as long as the longest. A text that is longer
+            stands alone.
+        overhead: What a run costs beside its texts, in tokens.
+    """
+    if not len(lengths):
+        return
+    step = max(1, -(-int(lengths[-1]) // _STEPS))
+    stops = np.append(np.flatnonzero(np.diff(lengths // step)) + 1, len(lengths))
+    longest = lengths[stops - 1].astype(np.int64)
+    starts = np.append(0, stops)
+    # The least cost of all texts before each stop, and where the last run of that cut starts.
+    costs, starts_at = np.zeros(len(starts)), np.zeros(len(starts), dtype=np.int64)
+    for last in range(1, len(starts)):
+        sizes = (stops[last - 1] - starts[:last]) * longest[last - 1]
+        every = costs[:last] + sizes + overhead * np.ceil(np.maximum(sizes, 1) / budget)
+        starts_at[last] = every.argmin()
+        costs[last] = every[starts_at[last]]
+    cuts = [len(starts) - 1]
+    while cuts[-1]:
+        cuts.append(int(starts_at[cuts[-1]]))
+    for start, stop in itertools.pairwise(starts[cuts[::-1]].tolist()):
+        for run in padded_runs(lengths[start:stop], budget):
+            yield slice(start + run.start, start + run.stop)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, Integer
 
-from gistembed.batches.lengths import padded_runs
+from gistembed.batches.lengths import thrifty_runs
 from gistembed.terms import Role
 
 # Micro-batches that each process gets at least, where there are texts for them: fewer can't be shared evenly.
@@ -33,6 +33,7 @@ def micro_batches(
     lengths: Integer[np.ndarray, " all"],
     budget: int,
     ranks: int,
+    overhead: int,
 ) -> list[MicroBatch]:
     """Cut the texts of a batch; how is a function of the texts and the number of processes.
 
@@ -41,6 +42,7 @@ def micro_batches(
         lengths: Tokens of every text, by id.
         budget: The most tokens, padding included, of one micro-batch.
         ranks: How many processes share them.
+        overhead: What a micro-batch costs beside its texts, in tokens.
     """
     if ranks > 1:
         total = sum(int(lengths[ids].sum()) for ids in texts.values())
@@ -49,7 +51,7 @@ def micro_batches(
     for role, ids in texts.items():
         order = np.argsort(lengths[ids], kind="stable")
         ids, its_lengths = ids[order], lengths[ids[order]]
-        for run in padded_runs(its_lengths, budget):
+        for run in thrifty_runs(its_lengths, budget, overhead):
             longest = int(its_lengths[run.stop - 1])
             cut.append(MicroBatch(role, ids[run], longest * (run.stop - run.start)))
     return cut

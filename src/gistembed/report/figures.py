@@ -110,6 +110,26 @@ def accuracy(trainings: list[TrainingRecord]) -> go.Figure | None:
     return _over_time(lines, "right", " %") if lines else None
 
 
+def dev_scores(trainings: list[TrainingRecord]) -> go.Figure | None:
+    """The score on the pairs that the best model was chosen by, over training; None if none was chosen."""
+    chosen = [(run.model, run.best) for run in trainings if run.best]
+    if not chosen:
+        return None
+    figure = _over_time((_line(model, model, best.curve) for model, best in chosen), chosen[0][1].metric)
+    for model, best in chosen:
+        figure.add_trace(
+            go.Scatter(
+                x=[best.step],
+                y=[best.score],
+                mode="markers",
+                marker={"color": f"var(--{model})", "size": 10, "symbol": SYMBOLS[model]},
+                hovertemplate="kept: %{y:.4f} at step %{x:,}<extra></extra>",
+                showlegend=False,
+            )
+        )
+    return figure
+
+
 def _figure(height: int) -> go.Figure:
     """An empty chart in the page's colours: no background of its own, no zoom that traps a finger."""
     figure = go.Figure()

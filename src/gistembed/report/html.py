@@ -54,6 +54,7 @@ def _charts(record: RunRecord) -> dict[str, go.Figure | None]:
         charts["loss"] = figures.loss(record.trainings)
         charts["mask-rate-over-time"] = figures.mask_rate(record.trainings)
         charts["accuracy"] = figures.accuracy(record.trainings)
+        charts["dev-scores"] = figures.dev_scores(record.trainings)
     return charts
 
 
