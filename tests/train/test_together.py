@@ -40,6 +40,28 @@ def no_dropout(tmp_path_factory):
     return str(save_bert(tmp_path_factory.mktemp("student") / "bert", dropout=0.0))
 
 
+@pytest.mark.slow
+def test_adapters_of_several_processes_are_trained_as_one_does(no_dropout, tmp_path):
+    student, outcome = trained(no_dropout, tmp_path, batch_size=7, lora=4)
+    for one in launched(tmp_path, 2, student=no_dropout, batch_size=7, lora=4):
+        assert one["losses"] == pytest.approx([point.loss for point in outcome.history], rel=1e-6)
+        for name, weight in student.model.state_dict().items():
+            torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [None, 4])
+def test_several_processes_go_on_to_the_bit(tmp_path, lora):
+    """With dropout, of which each process has its own, and an optimizer that has a memory."""
+    student = str(save_bert(tmp_path / "bert", dropout=0.1))
+    every = launched(
+        tmp_path, 2, student=student, batch_size=7, lora=lora, steps=5, cut_at=3, optim="adamw_torch"
+    )
+    for one in every:
+        assert one["resumed"].keys() == one["weights"].keys()
+        assert all(torch.equal(weight, one["resumed"][name]) for name, weight in one["weights"].items())
+
+
 SHARDED = {
     "fsdp": True,
     "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]},

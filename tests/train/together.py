@@ -1,6 +1,8 @@
 """One of the processes that train together, as a launcher starts it: `together.py SPECIFICATION RESULT`."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,9 +11,11 @@ from tests.pairs.pairs_samples import pairs_of
 
 from gistembed import MaskPolicy
 from gistembed.batches import BatchPlan, TokenCache
+from gistembed.config import LoraSettings
 from gistembed.models import load_model
 from gistembed.ranks import rank
 from gistembed.train import TrainingPlan, train_student
+from gistembed.train.adapt import Adaptation
 
 TEXTS = ("so", "so long", "how", "why is that so", "where", "when will it be")
 PAIRS = pairs_of(
@@ -27,9 +31,23 @@ PAIRS = pairs_of(
 
 
 def trained(
-    student_folder: str, folder: Path, *, batch_size: int, accumulation: int = 1, steps: int = 4, **trainer
+    student_folder: str,
+    folder: Path,
+    *,
+    batch_size: int,
+    accumulation: int = 1,
+    steps: int = 4,
+    lora: int | None = None,
+    stop_at: int | None = None,
+    resume: bool = False,
+    **trainer,
 ):
-    """A student trained on the pairs, and what came of it."""
+    """A student trained on the pairs, and what came of it; the first process may be told to stop."""
+
+    def on_step(step):
+        if step == stop_at and rank() == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
     student = load_model(student_folder, option="--student", device="cpu")
     outcome = train_student(
         student,
@@ -50,23 +68,37 @@ def trained(
                 **trainer,
             },
             micro_batch_tokens=200,
+            adaptation=Adaptation(lora=LoraSettings(rank=lora)) if lora else Adaptation(),
         ),
         tokens=TokenCache.read(student, PAIRS),
         checkpoints=folder / "checkpoints",
         logs=folder / "logs",
-        resume=False,
+        resume=resume,
+        on_step=on_step,
     )
     return student, outcome
+
+
+def cut_and_resumed(student_folder: str, folder: Path, stop_at: int, **specification):
+    """The weights of a student whose training was stopped and gone on with."""
+    _, outcome = trained(student_folder, folder, stop_at=stop_at, **specification)
+    assert (outcome.steps, outcome.finished) == (stop_at, False)
+    student, outcome = trained(student_folder, folder, resume=True, **specification)
+    assert outcome.finished
+    return student.model.state_dict()
 
 
 def main() -> None:
     """Train; the first process saves the weights and the history."""
     specification = json.loads(sys.argv[1])
     result = Path(sys.argv[2])
-    student, outcome = trained(specification.pop("student"), result.parent, **specification)
+    folder, cut_at = specification.pop("student"), specification.pop("cut_at", None)
+    student, outcome = trained(folder, result.parent, **specification)
+    resumed = cut_and_resumed(folder, result.parent / "cut", cut_at, **specification) if cut_at else None
     torch.save(
         {
             "weights": student.model.state_dict(),
+            "resumed": resumed,
             "losses": [point.loss for point in outcome.history],
             "metrics": [point.metrics for point in outcome.history],
             "steps": outcome.steps,
