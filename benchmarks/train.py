@@ -14,7 +14,6 @@ Not covered: several processes, accelerators.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLos
 from tests.real_text import documentation_pairs
 from transformers.utils import logging as transformers_logging
 
+from benchmarks.memory import peak
 from benchmarks.step import _guide, _student
 from benchmarks.tables import write_table
 from gistembed import MaskPolicy
@@ -183,7 +183,7 @@ def run(variant: Variant, count: int) -> dict[str, float]:
     return {
         "seconds": seconds,
         "guide_seconds": guide_seconds,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        "peak_mb": peak() / 1e6,
         "before": before,
         "after": _first_place(student.model, held_out),
     }

@@ -124,6 +124,28 @@ def test_as_many_graphs_are_kept_as_fit(bert):
     assert kept[-1] == everything.kept
 
 
+def test_short_texts_are_not_taken_for_long_ones():
+    """The widest comes first: what it takes tells the most that others may, and they are kept."""
+    taken = []
+
+    class Wide(torch.nn.Module):
+        """A graph of 400 bytes for each token."""
+
+        def forward(self, features):
+            taken.append(features["input_ids"].shape[1])
+            tokens = torch.ones(features["input_ids"].shape, requires_grad=True)
+            return {"sentence_embedding": (tokens[..., None] * torch.ones(100)).pow(2).sum(1)}
+
+    short = [{"input_ids": torch.ones(4, width, dtype=torch.long)} for width in (1, 2, 3)]
+    long = {"input_ids": torch.ones(1, 64, dtype=torch.long)}
+    encoder = MicroBatchEncoder(2 * 64 * 400 + 2 * (4 + 8 + 12) * 400)
+    embeddings = encoder(Wide(), [*short, long])
+    assert taken == [64, 1, 2, 3]
+    assert (encoder.kept, encoder.replayed) == (4, 0)
+    assert embeddings.shape == (13, 100)
+    assert embeddings[:, 0].tolist() == [1] * 4 + [2] * 4 + [3] * 4 + [64]
+
+
 def test_a_graph_is_measured_as_what_autograd_saves():
     """Each storage once, and no weights."""
     weight = torch.nn.Linear(8, 8, bias=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,9 +22,9 @@ class MicroBatchEncoder:
     time and with the same random numbers: gradient caching, with the same result to the last bit, for a
     third more arithmetic in that part of the batch.
 
-    How large graphs are is not guessed: those that are kept are measured as they arise, whatever the device
-    and the model, and a micro-batch to come is taken to need as much for each of its tokens as the widest so
-    far, and more in proportion if it is wider yet.
+    How large graphs are is not guessed: that of the micro-batch with the widest texts, which comes first and
+    is kept in any case, is measured as it arises, whatever the device and the model, and the others are taken
+    to need as much for each of their tokens. They need less, since attention takes more the wider texts are.
 
     Attributes:
         budget: Bytes that the graphs of a batch may take.
@@ -43,7 +44,6 @@ class MicroBatchEncoder:
         self.kept = self.replayed = 0
         self._taken = 0
         self._most_texts = 0
-        self._width = 1
         self._bytes_per_token = 0.0
 
     def __call__(self, model: nn.Module, micro_batches: Sequence[Features]) -> Float[Tensor, "texts dim"]:
@@ -51,15 +51,21 @@ class MicroBatchEncoder:
 
         Args:
             model: The student.
-            micro_batches: Its inputs, the longest texts of each role last.
+            micro_batches: Its inputs.
         """
         self.kept = self.replayed = self._taken = 0
         self._most_texts = max(map(_texts, micro_batches))
         micro_batches = [part for whole in micro_batches for part in _parts(whole, self.pieces)]
         if not torch.is_grad_enabled():
             return torch.cat([_embeddings(model, micro_batch) for micro_batch in micro_batches])
-        widest = max(micro_batches, key=lambda micro_batch: _size(micro_batch)[0])
-        return torch.cat([self._with_graph(model, micro_batch, widest) for micro_batch in micro_batches])
+        sizes = [_size(micro_batch) for micro_batch in micro_batches]
+        widest = max(range(len(sizes)), key=lambda number: (sizes[number].width, sizes[number].tokens))
+        most = max(size.tokens for size in sizes)
+        embeddings = {
+            number: self._with_graph(model, micro_batches[number], sizes[number].tokens, most)
+            for number in (widest, *(number for number in range(len(sizes)) if number != widest))
+        }
+        return torch.cat([embeddings[number] for number in range(len(sizes))])
 
     def lower(self) -> bool:
         """Ask for less memory from now on: first by fewer graphs, then by smaller micro-batches.
@@ -74,9 +80,9 @@ class MicroBatchEncoder:
         self.pieces *= 2
         return self.pieces < 2 * self._most_texts
 
-    def _with_graph(self, model: nn.Module, micro_batch: Features, widest: Features) -> Tensor:
-        # Beside those that are kept, one that is replayed must find room.
-        needed = self._taken + self._needs(micro_batch) + self._needs(widest)
+    def _with_graph(self, model: nn.Module, micro_batch: Features, tokens: int, most: int) -> Tensor:
+        # Beside those that are kept, the largest that is replayed must find room.
+        needed = self._taken + self._bytes_per_token * (tokens + most)
         if self.kept and needed > self.budget:
             self.replayed += 1
             # With gradients of its inputs neither needed nor there, the reentrant form would lose those of
@@ -85,19 +91,19 @@ class MicroBatchEncoder:
             return replayed
         with _measured(model) as graph:
             embeddings = _embeddings(model, micro_batch)
+        if not self.kept:
+            self._bytes_per_token = graph.bytes / max(tokens, 1)
         self.kept += 1
         self._taken += graph.bytes
-        self._learn(micro_batch, graph.bytes)
         return embeddings
 
-    def _needs(self, micro_batch: Features) -> float:
-        tokens, width = _size(micro_batch)
-        return self._bytes_per_token * tokens * max(1.0, width / self._width)
 
-    def _learn(self, micro_batch: Features, size: int) -> None:
-        tokens, width = _size(micro_batch)
-        if tokens and width >= self._width:
-            self._width, self._bytes_per_token = width, size / tokens
+@dataclass(frozen=True)
+class _Size:
+    """Tokens of a micro-batch, padding included, and of its longest text."""
+
+    tokens: int
+    width: int
 
 
 class _Graph:
@@ -138,12 +144,12 @@ def _texts(micro_batch: Features) -> int:
     return next(len(value) for value in micro_batch.values() if isinstance(value, Tensor))
 
 
-def _size(micro_batch: Features) -> tuple[int, int]:
-    """Tokens, padding included, and how wide a text is; the width of texts without padding is 1."""
+def _size(micro_batch: Features) -> _Size:
+    """How large a micro-batch is; texts without padding count as one token each."""
     ids = micro_batch.get("input_ids")
     if not isinstance(ids, Tensor):
-        return _texts(micro_batch), 1
-    return ids.numel(), ids.shape[1] if ids.ndim > 1 else 1
+        return _Size(_texts(micro_batch), 1)
+    return _Size(ids.numel(), ids.shape[1] if ids.ndim > 1 else 1)
 
 
 def _parts(micro_batch: Features, pieces: int) -> list[Features]:
