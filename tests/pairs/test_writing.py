@@ -74,7 +74,7 @@ def there_and_back(written, ending, format, **read):
     return [row for _, row in read_rows(path, **read)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*LISTS, *FLAT]), st.lists(rows(), min_size=1, max_size=4))
 def test_our_own_format_holds_everything(ending, written):
     if ending in FLAT:
@@ -103,7 +103,7 @@ CASES = [
 ]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(CASES), st.lists(rows(), min_size=1, max_size=4))
 def test_another_format_holds_what_it_says(case, written):
     format, ending = case
@@ -133,7 +133,7 @@ def test_another_format_holds_what_it_says(case, written):
     assert as_pairs(read) == as_pairs(written)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(rows(plain=True), min_size=1, max_size=4))
 def test_beir_holds_judged_texts(written):
     """The rows of one query are one, and its documents are a set."""
