@@ -92,6 +92,17 @@ def test_doubtful_names_are_an_error(names, message):
     assert str(error.value) == f"pairs.csv: {message}"
 
 
+def test_no_column_is_left_to_be_the_score():
+    """It said that there are no columns."""
+    override = {"anchor": ["a"], "positive": ["b"]}
+    with pytest.raises(UserError) as error:
+        resolve_columns(["a", "b"], "p.csv", override, graded=True)
+    assert str(error.value) == (
+        "p.csv: no column is known as the score. The columns are 'a', 'b'; name one 'score', or say which to "
+        "use with --columns …,score=NAME."
+    )
+
+
 def test_a_number_that_no_text_has_tells_no_role():
     """Such a column kept the one without a number from its role."""
     columns = resolve_columns(

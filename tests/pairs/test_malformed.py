@@ -204,6 +204,7 @@ def test_parquet_text_that_is_not_utf8():
 
 
 def test_missing_file():
+    assert_refused("", f"the name of the source is empty. Give {READABLE}.")
     assert_refused("no\nsuch.csv", "no\\nsuch.csv: there is no such file or folder.")
 
 

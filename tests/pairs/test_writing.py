@@ -5,6 +5,8 @@
 import json
 import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -370,3 +372,13 @@ def test_convert(run):
     )
     code, out, err = run("data", "convert", "in.csv", "o.jsonl", "--to", "xml")
     assert err == f"gistembed: --to xml: unknown; choose one of {', '.join(FORMATS)}\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full device is needed")
+def test_a_full_folder_of_temporary_files_is_named(monkeypatch):
+    """Rows that can be gone through once wait there; the line didn't say which disk was full."""
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda *_, **__: open("/dev/full", "w"))  # noqa: SIM115, PTH123
+    with pytest.raises(OSError, match="No space left on device") as error:
+        write_rows(iter([FULL]), Path("o.jsonl"))
+    assert error.value.filename == tempfile.gettempdir()
+    assert not list(Path().iterdir())

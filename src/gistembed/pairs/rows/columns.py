@@ -156,7 +156,10 @@ def resolve_columns(
         )
     grades = [name for name in columns.ignored if plain_name(name) in GRADES]
     if graded and "score" not in columns.more:
-        grade = only_column("score", GRADES, columns.ignored, source, "--columns …,score=NAME")
+        option = "--columns …,score=NAME"
+        if not grades:
+            _refuse_none("score", names, source, option)
+        grade = only_column("score", GRADES, columns.ignored, source, option)
         more = {**columns.more, "score": (grade,)}
         return _columns(names, columns.anchor, columns.positive, columns.negatives, more)
     if override is None and grades and not graded:
@@ -224,13 +227,18 @@ def only_column(role: str, aliases: Sequence[str], names: Sequence[str], source:
     """
     found = [name for name in names if plain_name(name) in aliases]
     if not found:
-        raise UserError(
-            f"{source}: no column is known as the {role}. {_inventory(names)}; name one '{role}', or say "
-            f"which to use with {option}."
-        )
+        _refuse_none(role, names, source, option)
     if len(found) > 1:
         _refuse_choice(role, found, names, source, option)
     return found[0]
+
+
+def _refuse_none(role: str, names: Sequence[str], source: str, option: str) -> NoReturn:
+    """Refuse columns of which none plays a role that is needed."""
+    raise UserError(
+        f"{source}: no column is known as the {role}. {_inventory(names)}; name one '{role}', or say which "
+        f"to use with {option}."
+    )
 
 
 def _refuse_choice(
