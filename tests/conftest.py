@@ -9,6 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import sys
 
+import hypothesis
 import pytest
 import torch
 
@@ -17,6 +18,10 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 from tests.tiny_models import save_bert, save_static
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("gistembed", deadline=None)
+hypothesis.settings.load_profile("gistembed")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from safetensors import SafetensorError
 
 from gistembed.errors import StorageError, UserError
-from gistembed.files import library_writes, storage_error, whole_folder, write_whole
+from gistembed.files import library_writes, storage_error, whole_file, whole_folder, write_whole
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -121,11 +121,25 @@ def test_a_folder_in_the_place_stays(tmp_path):
         ),
         (PermissionError(errno.EACCES, "Permission denied", "a"), UserError, "a: Permission denied"),
         (OSError(errno.ENAMETOOLONG, "File name too long"), UserError, "here: File name too long"),
+        (
+            OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device"),
+            StorageError,
+            "here: No space left on device; free space, then run the command again (`fit` with --resume)",
+        ),
     ],
 )
 def test_what_the_disk_refused(error, kind, line):
     refused = storage_error(error, place="here")
     assert (type(refused), str(refused)) == (kind, line)
+
+
+@pytest.mark.parametrize("write", [whole_file, whole_folder])
+def test_a_full_disk_is_named_by_what_was_written(tmp_path, write):
+    """Writing to an open file doesn't say which: the line said that some disk was full."""
+    with pytest.raises(OSError, match="No space left on device") as error, write(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert error.value.filename == str(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_every_source_is_a_task(settings):
     assert set(train.weights.tolist()) == {1.0, 2.0}
     assert train.trusted.sum() == len(train.trusted) / 2
     assert run.warnings[:1] == [
-        "24 rows come with an instruction that nobody reads; to put it before the texts, set "
+        "instructions that nobody reads stand in 24 rows; to put them before the texts, set "
         'instructions to "prefix"'
     ]
     assert {train.place(row).partition(":")[0] for row in range(len(train))} == set(settings["data"])
@@ -162,7 +162,7 @@ def test_graded_pairs(settings, tmp_path):
     [
         ({"tasks": {"x": {"negatives": "both"}}, "batches": "one_task"}, "[tasks] x: there is no such task; the tasks are faq, shop"),
         ({"tasks": {"faq": {"negatives": "explicit"}}, "batches": "one_task"}, "[tasks] faq: negatives: 35 of 35 training pairs have no negative of their own"),
-        ({"batches": "one_task", "batch_size": 32}, "--batch-size 32: an epoch has 23 pairs of task shop, which make no batch of their own; choose a smaller size, or set batches to \"mixed\""),
+        ({"batches": "one_task", "batch_size": 32}, "--batch-size 32: an epoch has 23 pairs of task shop, too few for a batch of their own; choose a smaller size, or set batches to \"mixed\""),
         ({"guide": ["columns:anchor=a,positive=b"]}, "--guide columns:anchor=a,positive=b: columns of vectors are read from one source of pairs, not from several"),
     ],
 )  # fmt: skip

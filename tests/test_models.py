@@ -192,7 +192,7 @@ def test_texts_of_different_bytes_have_different_vectors(static):
     assert len({vector.tobytes() for vector in vectors}) == 4
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(st.text(max_size=80), st.sampled_from(RAW_TEXTS)), max_size=6))
 def test_token_lengths_are_those_of_each_text_alone(bert, texts):
     lengths = bert.token_lengths(texts)

@@ -31,7 +31,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with partial.open("wb") as file:
+        with naming_the_place(path), partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -60,10 +60,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        partial.mkdir()
-        yield partial
-        for place in (*partial.rglob("*"), partial):
-            _flush(place)
+        with naming_the_place(path):
+            partial.mkdir()
+            yield partial
+            for place in (*partial.rglob("*"), partial):
+                _flush(place)
         partial.rename(path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -113,12 +114,35 @@ def storage_error(error: OSError, *, place: str = "") -> UserError:
         place: The file or folder it is about, where the error doesn't know it.
     """
     where = os.fsdecode(error.filename) if error.filename is not None else place
-    line = f"{where}: {error.strerror}" if where else str(error.strerror or error)
+    # Libraries add words of their own to those of the operating system.
+    problem = os.strerror(error.errno) if error.errno and no_space(error) else error.strerror
+    line = f"{where}: {problem}" if where else str(problem or error)
     if no_space(error):
         return StorageError(f"{line}; free space, then run the command again (`fit` with --resume)")
     if error.errno == errno.EROFS:
         return StorageError(f"{line}; choose a folder that can be written")
     return UserError(line)
+
+
+@contextlib.contextmanager
+def naming_the_place(place: os.PathLike[str] | str) -> Iterator[None]:
+    """Let the error of a full disk name a place, which writing to an open file doesn't.
+
+    Args:
+        place: What is being written.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        if no_space(error) and error.filename is None:
+            error.filename = os.fspath(place)
+        raise
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from gistembed.guide import (
 from gistembed.mask import MaskPolicy, policy_from_settings
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import Pairs, read_pairs
+from gistembed.pairs.wording import counted
 from gistembed.prepare_dev import choose_dev, metric_of
 from gistembed.prepare_pairs import ReadSettings, read_data, split_pairs, task_mix
 from gistembed.record import AdaptationRecord, Finding, SplitRecord
@@ -152,8 +153,8 @@ def read_and_split(config: RunConfig, console: Console) -> RunPairs:
     pairs = read_data(config.data, ReadSettings.of(config), console)
     if pairs.instructed:
         warnings.append(
-            f"{pairs.instructed:,} rows come with an instruction that nobody reads; "
-            'to put it before the texts, set instructions to "prefix"'
+            f"instructions that nobody reads stand in {counted(pairs.instructed, 'row')}; "
+            'to put them before the texts, set instructions to "prefix"'
         )
         console.warn(warnings[-1])
     pairs, train, held_out, eval_pairs, split = split_pairs(config, pairs)
@@ -162,7 +163,8 @@ def read_and_split(config: RunConfig, console: Console) -> RunPairs:
     held_out_task = RetrievalTask.from_pairs(held_out, held_out.source)
     if len(held_out_task.queries) < FEWEST_QUERIES:
         warnings.append(
-            f"{len(held_out_task.queries)} held-out queries are too few for a verdict; give more with --eval"
+            "too few for a verdict are held out: "
+            f"{counted(len(held_out_task.queries), 'query', 'queries')}; give more with --eval"
         )
         console.warn(warnings[-1])
     return RunPairs(
@@ -268,12 +270,14 @@ def plan_lines(run: PreparedRun) -> str:
     plan, split = run.plan, run.split
     tasks = run.train.task_sizes()
     lines = [
-        f"training on {split.train_pairs:,} pairs; {split.held_out_pairs:,} held out; "
+        f"training on {counted(split.train_pairs, 'pair')}; {split.held_out_pairs:,} held out; "
         f"{split.dropped_pairs:,} left out because they share a text with those",
         f"student {run.student.name}: {run.student.kind}, {run.student.parameters / 1e6:.1f}M parameters",
     ]
     if run.dev is not None:
-        lines.append(f"the best model by {run.config.keep_best} on {split.dev_pairs:,} further pairs is kept")
+        lines.append(
+            f"the best model by {run.config.keep_best} on {counted(split.dev_pairs, 'further pair')} is kept"
+        )
     if run.adaptation is not None:
         lines.append(adaptation_line(run.adaptation))
     if plan.dims is not None:
@@ -283,10 +287,10 @@ def plan_lines(run: PreparedRun) -> str:
         lines.append(f"tasks: {sizes}; mixing {run.config.mixing}, batches {run.config.batches}")
     for guide in run.guides:
         if isinstance(guide, PreparedVectors):
-            lines.append(f"guide: the vectors of {guide.texts:,} texts are in {guide.path}")
+            lines.append(f"guide: the vectors of {counted(guide.texts, 'text')} are in {guide.path}")
             continue
         lines.append(
-            f"guide {guide.guide.name}: {len(guide.missing):,} texts to encode; "
+            f"guide {guide.guide.name}: {counted(len(guide.missing), 'text')} to encode; "
             f"vectors are kept in {guide.store.folder}"
         )
         if (estimate := guide.estimate(run.config.guide_price)) is not None:
@@ -294,8 +298,8 @@ def plan_lines(run: PreparedRun) -> str:
     if run.guided and not run.guides:
         lines.append("guide: the student itself, as it is at each step")
     lines.append(
-        f"{plan.steps:,} steps of {plan.batches.batch_size:,} pairs; "
-        f"{negatives_per_row(run):,} negatives for each query before the mask"
+        f"{counted(plan.steps, 'step')} of {counted(plan.batches.batch_size, 'pair')}; "
+        f"{counted(negatives_per_row(run), 'negative')} for each query before the mask"
     )
     return "\n".join(lines)
 
@@ -384,7 +388,7 @@ def _findings(
     for finding in findings:
         if finding.severity != "note":
             example = f", as in {finding.examples[0].place}" if finding.examples else ""
-            console.warn(f"{finding.count:,} {finding.what}{example}. {finding.advice}")
+            console.warn(f"{finding.what}: {finding.count:,}{example}. {finding.advice}")
     if any(finding.severity == "error" for finding in findings):
         console.warn(f"{train.source}: `gistembed data doctor` says more, and its --fix mends what it can")
     return findings

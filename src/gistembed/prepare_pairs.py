@@ -23,6 +23,7 @@ from gistembed.pairs import (
     without_texts,
 )
 from gistembed.pairs.read import Instructions
+from gistembed.pairs.wording import counted
 from gistembed.record import SplitRecord
 
 
@@ -157,8 +158,8 @@ def task_mix(config: RunConfig, train: Pairs, batch_size: int) -> TaskMix | None
     smallest = int(mix.quotas().argmin())
     if one_task and (fewest := int(mix.quotas()[smallest])) < batch_size:
         raise UserError(
-            f"--batch-size {batch_size}: an epoch has {fewest:,} pairs of task {names[smallest]}, which make "
-            'no batch of their own; choose a smaller size, or set batches to "mixed"'
+            f"--batch-size {batch_size}: an epoch has {counted(fewest, 'pair')} of task {names[smallest]}, "
+            'too few for a batch of their own; choose a smaller size, or set batches to "mixed"'
         )
     return mix
 
@@ -173,4 +174,5 @@ def _columns_line(pairs: Pairs) -> str:
     }
     used = ", ".join(f"{role} = {' + '.join(names)}" for role, names in roles.items() if names)
     ignored = f"; not used: {', '.join(columns.ignored)}" if columns.ignored else ""
-    return f"{pairs.source}: {len(pairs):,} pairs from {pairs.rows_read:,} rows; columns: {used}{ignored}"
+    sizes = f"{counted(len(pairs), 'pair')} from {counted(pairs.rows_read, 'row')}"
+    return f"{pairs.source}: {sizes}; columns: {used}{ignored}"

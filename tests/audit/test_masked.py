@@ -204,7 +204,7 @@ def test_of_one_larger_batch_the_first_rows_are_looked_at(monkeypatch):
     assert record.mask_rate == {"ap": pytest.approx(masked.sum() / 55)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows_of_texts(texts=9, max_size=10), st.integers(0, 99), st.integers(1, 12))
 def test_chunks_do_not_show(rows, seed, chunk_rows):
     """Whatever the rows that are scored at a time, the record is that of the batch as a whole."""
@@ -279,7 +279,7 @@ def loss_metrics(pairs, guide, policy, rows):
     ).metrics
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows_of_texts(texts=7), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, -0.05]))
 def test_mask_rates_are_those_of_the_loss(rows, seed, margin):
     """One batch of all rows, guide vectors of which some are equal: the same rates to the last candidate."""

@@ -63,7 +63,7 @@ class Collated:
         return [self.units[unit][:2] for unit in units[ids >= 0].tolist()]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=rows_of_texts())
 @pytest.mark.parametrize("prompts", ["same", "different"])
 def test_every_text_of_every_row_is_found_and_none_is_there_twice(bert, prompts, rows):
@@ -80,7 +80,7 @@ def test_every_text_of_every_row_is_found_and_none_is_there_twice(bert, prompts,
     assert sorted(unit[:2] for unit in collated.units) == sorted({*anchors, *positives, *negatives})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=rows_of_texts(max_size=16))
 def test_micro_batches_are_sorted_and_within_the_budget(bert, rows):
     collated = Collated(bert["same"], lengthened(rows))

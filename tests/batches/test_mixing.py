@@ -37,7 +37,7 @@ def test_quotas(mixing, temperature, quotas):
     assert mix.quotas().tolist() == quotas
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     sizes=SIZES,
     mixing=st.sampled_from(["proportional", "round_robin", "temperature"]),

@@ -113,7 +113,7 @@ def preprocessed(student, pairs, text_ids, role):
     )
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(rows=some_rows, data=st.data())
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_those_of_the_model(students, name, rows, data):
@@ -126,7 +126,7 @@ def test_features_are_those_of_the_model(students, name, rows, data):
         assert_same(cache.features(np.array(chosen), role), preprocessed(student, pairs, chosen, role))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(rows=some_rows, data=st.data())
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith(("none", "one"))])
 def test_batches_are_those_that_preprocessing_gives(students, name, rows, data):
@@ -142,7 +142,7 @@ def test_batches_are_those_that_preprocessing_gives(students, name, rows, data):
     assert_same(batch, expected)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(rows=some_rows)
 @pytest.mark.parametrize("name", ["plain, none", "plain, two", "static, two"])
 def test_lengths_are_those_that_are_counted(students, name, rows):

@@ -28,7 +28,7 @@ def guide_of(vectors):
     return encode
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 1000), count=st.integers(1, 30), at_once=st.integers(1, 31))
 def test_the_rows_are_those_of_a_loop(seed, count, at_once):
     generator = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ def as_pairs(drawn):
     return list(zip(*columns, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
     rows=st.integers(4, 40),

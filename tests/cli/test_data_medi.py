@@ -60,14 +60,14 @@ def test_the_bar_of_a_small_archive_comes_to_its_end(run, archive, tmp_path):
 
 
 def test_columns_of_what_follows_with_another_name(run, archive, tmp_path):
-    """Two columns that could each be the weight are none, and stay none."""
+    """Numbers say nothing of a weight: such columns are none, and stay none."""
     others, out = tmp_path / "a.csv", tmp_path / "out.jsonl"
-    others.write_text("anchor,positive,weight,row_weight\na,b,0,0\n")
+    others.write_text("anchor,positive,weight_2,weight_3\na,b,0,0\n")
     code, said, err = run("data", "medi", archive, out, "--concat", others, "--quiet")
     assert (code, err) == (0, "")
     assert said.endswith(
-        f"5 rows in {out}; columns renamed, so that the file reads the same: 'weight' is 'source_weight', "
-        "'row_weight' is 'source_row_weight'\n"
+        f"5 rows in {out}; columns renamed, so that the file reads the same: 'weight_2' is "
+        "'source_weight_2', 'weight_3' is 'source_weight_3'\n"
     )
     assert read(out)[4] == {
         "anchor": "a",
@@ -75,8 +75,8 @@ def test_columns_of_what_follows_with_another_name(run, archive, tmp_path):
         "negative": None,
         "anchor_instruction": None,
         "task": None,
-        "source_weight": "0",
-        "source_row_weight": "0",
+        "source_weight_2": "0",
+        "source_weight_3": "0",
     }
 
 
@@ -166,11 +166,11 @@ def test_malformed_records_can_be_passed_over_and_each_is_named(run, malformed, 
 @pytest.mark.parametrize(
     ("content", "arguments", "problem"),
     [
-        ("[]", [], "no row is left of 0 records: 0 are malformed, and 0 the guide disagrees with."),
+        ("[]", [], "no row is left of 0 records; left out: 0 malformed, 0 that the guide disagrees with."),
         (
             "[1]",
             ["--skip-malformed"],
-            "no row is left of 1 records: 1 are malformed, and 0 the guide disagrees with.",
+            "no row is left of 1 record; left out: 1 malformed, 0 that the guide disagrees with.",
         ),
         ("[1", [], "record 1: is 1, not an object. " + FORM),
         ("[{", [], "record 1: the file ends within it. The file is damaged or was cut off; get it anew."),

@@ -89,7 +89,7 @@ def test_every_fault_once(tmp_path):
     }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=colliding_rows())
 def test_the_copy_has_nothing_left_to_mend(tmp_path, rows):
     """Mending what is mended changes nothing, and the doctor agrees."""

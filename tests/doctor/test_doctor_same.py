@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from tests.doctor.doctor_samples import colliding_rows, numbered, real_rows, summary
 
 from gistembed.doctor import same
@@ -23,7 +23,6 @@ def counts(findings):
     return {one.code: one.count for one in findings}
 
 
-@settings(deadline=None)
 @given(colliding_rows())
 def test_contradicting_negatives(rows):
     known = {(plain(anchor), plain(positive)) for anchor, own, _ in rows for positive in own}
@@ -40,7 +39,6 @@ def test_contradicting_negatives(rows):
     assert found == {code: count for code, count in expected.items() if count}
 
 
-@settings(deadline=None)
 @given(colliding_rows())
 def test_repeated_pairs(rows):
     seen, expected = set(), {"repeated-pair": 0, "repeated-negative": 0}
@@ -55,7 +53,6 @@ def test_repeated_pairs(rows):
     assert found == {code: count for code, count in expected.items() if count}
 
 
-@settings(deadline=None)
 @given(colliding_rows())
 def test_same_as_anchor(rows):
     expected = sum(plain(anchor) == plain(positive) for anchor, own, _ in rows for positive in own)
@@ -63,7 +60,6 @@ def test_same_as_anchor(rows):
     assert sum(one.count for one in found) == expected
 
 
-@settings(deadline=None)
 @given(colliding_rows())
 def test_earlier_pair_is_the_first_of_those_looked_at(rows):
     view = numbered(rows)

@@ -109,7 +109,7 @@ def test_equal_models_are_not_distinguishable():
     assert (comparison.wins, comparison.losses, comparison.ties) == (0, 0, 20)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=1, max_size=40))
 def test_exchanging_the_models_mirrors_the_comparison(differences):
     zeros, gains = np.zeros(len(differences)), np.array(differences)

@@ -123,7 +123,7 @@ def test_roles_reach_the_model():
     assert ranked_texts(task, ranking)[0] == ["d", "x"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows_of_texts(texts=7), st.integers(0, 2**32 - 1))
 def test_ranking_and_scores_against_a_plain_version(rows, seed):
     """Every metric from its textbook formula, over rankings made by sorting."""

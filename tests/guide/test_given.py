@@ -245,7 +245,7 @@ def test_roles_beside_an_array(pairs):
     assert look_up(vectors, pairs, "document", TEXTS[2]).tolist() == [[13, 14, 15]]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.data())
 def test_look_up_is_a_join_by_text(data):
     """Equal rows may repeat; whatever is not in the file is missing."""

@@ -40,7 +40,7 @@ def test_vectors_are_stored_as_the_guide_says(tmp_path, dtype):
     np.testing.assert_array_equal(shard.vectors, vectors_of(1).astype(dtype))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_keys_that_share_their_first_half_are_told_apart(tmp_path_factory, data):
     halves = st.tuples(st.integers(0, 3), st.integers(0, 5))

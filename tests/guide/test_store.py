@@ -20,7 +20,7 @@ from gistembed.errors import StorageError, UserError
 from gistembed.guide import GuideIdentity, GuideStore, Keys, stores_in
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.text(max_size=20), max_size=5), max_size=4))
 def test_what_is_appended_is_found_by_this_store_and_the_next(appends):
     with tempfile.TemporaryDirectory() as root:

@@ -198,7 +198,7 @@ def test_a_text_without_that_role(tmp_path, guide, pairs):
         vectors.of(np.array([0, -1, 1]), "anchor")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_lookup_is_the_row_of_the_matrix(data):
     rows = np.array(data.draw(st.lists(st.integers(-1, 3), min_size=1, max_size=6)))

@@ -37,7 +37,7 @@ def plain_batches(draw):
     return batch | {"policy": replace(policy, **plain, starved=starved, guide_vote="mean")}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(plain_batches())
 def test_the_kernel_equals_the_reference(batch):
     moved = {name: one.to(DEVICE) if isinstance(one, torch.Tensor) else one for name, one in batch.items()}

@@ -69,7 +69,7 @@ def named(candidates, batch):
     return result
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(loss_batches(torch.float64), st.data())
 def test_masks_equal_the_reference(batch, data):
     batch.pop("rows", None)

@@ -35,6 +35,15 @@ def test_one_column_of_texts(tmp_path, pairs, name):
     assert places == {"green": 1 + lines, "red": 3 + lines, "grass": 5 + lines}
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_rows_that_fill_their_blocks(tmp_path, pairs, name, monkeypatch):
+    """After exactly 10,000 rows, or a multiple, JSON Lines end with a block of none: it ended the command."""
+    for module in ("text_files", "arrow_tables"):
+        monkeypatch.setattr(f"gistembed.pairs.sources.{module}.BLOCK_ROWS", 2)
+    source = WRITERS[name](tmp_path / name, {"text": ["green", "grass", "snow", "white"]})
+    assert sorted(documents(read_corpus(source, pairs))) == ["grass", "green", "snow", "white"]
+
+
 def test_a_named_column_with_lists(pairs):
     source = datasets.Dataset.from_dict({"id": ["1", "2"], "texts": [["green", "grass"], ["red", "green"]]})
     assert sorted(documents(read_corpus(source, pairs, column="texts"))) == ["grass", "green", "red"]

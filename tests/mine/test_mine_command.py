@@ -354,10 +354,13 @@ def test_a_folder_that_cannot_be_written(mine, data, tmp_path):
     )
 
 
-@pytest.mark.parametrize("option", ["max-length", "dimensions", "requests-per-minute"])
-def test_settings_of_models_are_refused_for_vectors(mine, data, tmp_path, option):
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("prompt", "anchor=q: "), ("max-length", 1), ("dimensions", 1), ("requests-per-minute", 1)],
+)
+def test_settings_of_models_are_refused_for_vectors(mine, data, tmp_path, option, value):
     guide = write_parquet(tmp_path / "vectors.parquet", {"text": ["red"], "vector": [[1.0]]})
-    assert mine(data, f"--{option}", 1, guide=guide) == (
+    assert mine(data, f"--{option}", value, guide=guide) == (
         2,
         "",
         f"gistembed: --{option}: the guide's vectors are there already; leave it out\n",

@@ -53,7 +53,7 @@ def mining_settings(draw):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows=rows_of_texts(texts=9, max_size=8),
     wanted=mining_settings(),

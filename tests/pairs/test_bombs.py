@@ -1,11 +1,17 @@
 """Files of kilobytes that unpack to gigabytes, and files with one endless line: refused in little memory."""
 
+import re
+import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from gistembed.errors import UserError
+from gistembed.pairs import read_pairs
 
 _MB = 2**20
 _MOST_MB = 1000
@@ -46,6 +52,39 @@ def test_a_line_of_two_gigabytes():
         file.write(b'{"q":"')
         file.truncate(2 * 2**30)
     assert refused("hole.jsonl") == "hole.jsonl:1: the line is longer than 16 MiB. Split or drop it."
+
+
+_LONG = "x" * 2 * _MB
+_WORDS = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), [_LONG])
+_VIEW = struct.pack("<i4sii", len(_LONG), b"xxxx", 0, 0)
+REPEATED = {
+    "words": _WORDS,
+    "lists of words": pa.ListArray.from_arrays(range(2001), _WORDS),
+    "views": pa.Array.from_buffers(
+        pa.string_view(), 2000, [None, pa.py_buffer(_VIEW * 2000), pa.py_buffer(_LONG.encode())]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+@pytest.mark.parametrize("new_file", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_arrow_with_one_large_text_many_times(kind, new_file, monkeypatch):
+    """Rows were read up to a thousand times the size of the file, which took a minute for one of 10 MB."""
+    monkeypatch.setattr("gistembed.pairs.sources.arrow_tables._values", None)
+    batch = pa.record_batch({"q": pa.array(["a"] * 2000), "pos": REPEATED[kind]})
+    with pa.OSFile("words.arrow", "wb") as file, new_file(file, batch.schema) as writer:
+        for _ in range(2):
+            writer.write_batch(batch)
+    with pytest.raises(UserError) as error:
+        read_pairs("words.arrow")
+    size = Path("words.arrow").stat().st_size
+    message = re.fullmatch(
+        rf"words\.arrow: its {size:,} bytes hold ([0-9,]+) bytes of text, which no text does\."
+        r" Get or write the file anew\.",
+        str(error.value),
+    )
+    # The anchors and where they begin are counted too.
+    assert 0 <= int(message[1].replace(",", "")) - 4000 * len(_LONG) < 100_000
 
 
 @pytest.mark.slow

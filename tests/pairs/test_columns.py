@@ -72,12 +72,44 @@ def test_roles_are_found_by_name(names, expected):
             "'anchor=Sentence 1,positive=hypothesis,negative=hard_negative_1,negative=hard_negative_2,"
             "negative=hard_negative_3,negative=hard_negative_4'",
         ),
+        (
+            ["q", "pos", "weight", "sample_weight"],
+            "columns 'weight', 'sample_weight' could each be the weight. "
+            "The columns are 'q', 'pos', 'weight', 'sample_weight'; rename all but one, or say which to use with "
+            "--columns …,weight=NAME.",
+        ),
+        (
+            ["q", "pos", "neg_1", "neg_2", "neg_score_1", "neg_score_2", "negative_score_2"],
+            "columns 'neg_score_2', 'negative_score_2' could each be the negative_score. "
+            "The columns are 'q', 'pos', 'neg_1', 'neg_2', 'neg_score_1', 'neg_score_2', 'negative_score_2'; "
+            "rename all but one, or say which to use with --columns …,negative_score=NAME.",
+        ),
     ],
 )
 def test_doubtful_names_are_an_error(names, message):
     with pytest.raises(UserError) as error:
         resolve_columns(names, "pairs.csv")
     assert str(error.value) == f"pairs.csv: {message}"
+
+
+def test_no_column_is_left_to_be_the_score():
+    """It said that there are no columns."""
+    override = {"anchor": ["a"], "positive": ["b"]}
+    with pytest.raises(UserError) as error:
+        resolve_columns(["a", "b"], "p.csv", override, graded=True)
+    assert str(error.value) == (
+        "p.csv: no column is known as the score. The columns are 'a', 'b'; name one 'score', or say which to "
+        "use with --columns …,score=NAME."
+    )
+
+
+def test_a_number_that_no_text_has_tells_no_role():
+    """Such a column kept the one without a number from its role."""
+    columns = resolve_columns(
+        ["q", "pos", "neg_1", "weight", "weight_2", "neg_score_1", "neg_score_7"], "p.csv"
+    )
+    assert columns.more == {"weight": ("weight",), "negative_score": ("neg_score_1",)}
+    assert columns.ignored == ("weight_2", "neg_score_7")
 
 
 def test_long_lists_of_columns_are_cut():

@@ -63,7 +63,7 @@ def without_further_columns(place):
     return there_and_back(ROWS, place)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), st.lists(NAMES, unique=True, max_size=4))
 def test_whatever_further_columns_are_called(place, names):
     """Were they written as they are, `label` would refuse the copy, `weight` weigh, `positive` overwrite."""

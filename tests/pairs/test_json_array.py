@@ -36,7 +36,7 @@ def items(content, size=1 << 20, **settings):
     return list(array_items(Trickle(content, size), "data.json", item="record", **settings))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(VALUES, max_size=6),
     size=st.integers(1, 40),

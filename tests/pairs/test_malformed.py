@@ -204,6 +204,7 @@ def test_parquet_text_that_is_not_utf8():
 
 
 def test_missing_file():
+    assert_refused("", f"the name of the source is empty. Give {READABLE}.")
     assert_refused("no\nsuch.csv", "no\\nsuch.csv: there is no such file or folder.")
 
 
@@ -261,6 +262,9 @@ def test_object_that_holds_no_rows():
     )
 
 
+WHICH_ID = "rename all but one, or say which to use with --columns …,anchor_id=NAME."
+
+
 def test_ids_that_come_under_another_name_later(monkeypatch):
     """The ids of later rows were dropped without a word, with those of their whole blocks."""
     monkeypatch.setattr("gistembed.pairs.sources.text_files.BLOCK_ROWS", 2)
@@ -271,9 +275,21 @@ def test_ids_that_come_under_another_name_later(monkeypatch):
     Path("p.jsonl").write_text("\n".join(lines), "utf-8")
     assert_refused(
         "p.jsonl",
-        "p.jsonl: columns 'qid', 'query_id' could each be the anchor_id, and not all rows have the same. "
-        "Rename all but one, or say which to use with --columns …,anchor_id=NAME.",
+        f"p.jsonl: columns 'qid', 'query_id' could each be the anchor_id. The columns are 'qid', 'q', 'pos', "
+        f"'query_id', 'url'; {WHICH_ID}",
     )
+
+
+def test_two_columns_of_ids():
+    """Neither was used, and nothing was said of it."""
+    write_separated(Path("p.csv"), {"qid": ["1"], "query_id": ["1"], "q": ["a"], "pos": ["b"]})
+    assert_refused(
+        "p.csv",
+        "p.csv: columns 'qid', 'query_id' could each be the anchor_id. The columns are 'qid', 'query_id', 'q', "
+        f"'pos'; {WHICH_ID}",
+    )
+    named = {"anchor": ["q"], "positive": ["pos"], "anchor_id": ["qid"]}
+    assert len(read_pairs("p.csv", columns=named)) == 1
 
 
 @pytest.mark.parametrize("column", ["x" * 10_000, "line\nbreak" * 100])
@@ -294,7 +310,7 @@ def test_a_long_value_is_cut():
     assert message.index("…") - message.index("{") == 59
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(
     st.sampled_from(["p.jsonl", "p.csv", "p.tsv"]),
     st.lists(st.tuples(st.integers(0, 200), st.binary(max_size=3)), min_size=1, max_size=4),

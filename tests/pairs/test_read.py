@@ -59,7 +59,7 @@ def test_every_format_has_the_same_digest():
     assert len(digests) == 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(
     st.lists(
         st.tuples(
@@ -212,7 +212,7 @@ def test_what_says_nothing_or_the_contrary_is_left_out_and_counted():
     assert [pairs.place(row) for row in range(4)] == [f"pairs.jsonl:{line}" for line in (1, 4, 5, 6)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(rows_of_texts(texts=4, max_size=12))
 def test_cleaning_equals_its_definition(rows):
     known = {(anchor, positive) for anchor, positive, _ in rows if anchor != positive}
@@ -232,7 +232,7 @@ def test_cleaning_equals_its_definition(rows):
             read_pairs(source)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -350,6 +350,18 @@ def test_msmarco_is_read_with_queries_of_its_split(without, more, rows):
         if name not in without:
             (Path("f") / name).write_text(content, "utf-8")
     assert as_rows(read_pairs("f")) == rows
+
+
+def test_collections_that_fill_their_blocks(monkeypatch):
+    """Exactly as many queries and documents as are read at once, or twice as many."""
+    for module in ("sources.text_files", "collections.folders"):
+        monkeypatch.setattr(f"gistembed.pairs.{module}.BLOCK_ROWS", 2)
+    Path("f/qrels").mkdir(parents=True)
+    documents = {"_id": ["1", "2", "3", "4"], "title": ["", "T", "", ""], "text": ["a", "b", "c", "d"]}
+    write_jsonl(Path("f/corpus.jsonl"), documents)
+    write_jsonl(Path("f/queries.jsonl"), {"_id": ["8", "9"], "text": ["ask", "seek"]})
+    Path("f/qrels/train.tsv").write_text("query-id\tcorpus-id\tscore\n8\t1\t1\n9\t2\t1\n9\t4\t0\n")
+    assert as_rows(read_pairs("f")) == [("ask", "a", []), ("seek", "T b", ["d"])]
 
 
 def test_beir_is_not_read_from_a_file_beside_its_judgements():

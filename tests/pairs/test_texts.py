@@ -24,7 +24,7 @@ def _chunks(request, monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("_chunks")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.text(max_size=3), max_size=8)))
 def test_ids_number_distinct_texts_in_order(blocks):
     texts = Texts()
@@ -40,7 +40,7 @@ def test_ids_number_distinct_texts_in_order(blocks):
 
 
 @pytest.mark.usefixtures("_chunks")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(st.lists(st.text(max_size=2), max_size=4), max_size=8))
 def test_one_by_one_and_all_at_once_are_one_numbering(blocks):
     """Every second block is added one by one: a text is found whichever way it came."""
@@ -129,7 +129,7 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
         texts.add_all(["a", "b", "c"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 40), unique=True, max_size=40), st.integers(1, 8))
 def test_hashes_that_want_one_place_all_find_theirs(numbers, clash):
     """All first slots are among a few: each look-up has to walk on."""

@@ -5,6 +5,8 @@
 import json
 import os
 import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -74,7 +76,7 @@ def there_and_back(written, ending, format, **read):
     return [row for _, row in read_rows(path, **read)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*LISTS, *FLAT]), st.lists(rows(), min_size=1, max_size=4))
 def test_our_own_format_holds_everything(ending, written):
     if ending in FLAT:
@@ -103,7 +105,7 @@ CASES = [
 ]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(CASES), st.lists(rows(), min_size=1, max_size=4))
 def test_another_format_holds_what_it_says(case, written):
     format, ending = case
@@ -133,7 +135,7 @@ def test_another_format_holds_what_it_says(case, written):
     assert as_pairs(read) == as_pairs(written)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(rows(plain=True), min_size=1, max_size=4))
 def test_beir_holds_judged_texts(written):
     """The rows of one query are one, and its documents are a set."""
@@ -370,3 +372,13 @@ def test_convert(run):
     )
     code, out, err = run("data", "convert", "in.csv", "o.jsonl", "--to", "xml")
     assert err == f"gistembed: --to xml: unknown; choose one of {', '.join(FORMATS)}\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full device is needed")
+def test_a_full_folder_of_temporary_files_is_named(monkeypatch):
+    """Rows that can be gone through once wait there; the line didn't say which disk was full."""
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda *_, **__: open("/dev/full", "w"))  # noqa: SIM115, PTH123
+    with pytest.raises(OSError, match="No space left on device") as error:
+        write_rows(iter([FULL]), Path("o.jsonl"))
+    assert error.value.filename == tempfile.gettempdir()
+    assert not list(Path().iterdir())

@@ -125,7 +125,7 @@ def test_hostile_text_is_shown_and_never_run(source: str, page: Page):
         assert " ".join(text.split()) in page.text
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=60))
 def test_any_text_comes_out_as_it_went_in(text: str):
     source = render_report(minimal_record(warnings=[text], verdict=text))

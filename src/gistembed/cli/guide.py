@@ -14,12 +14,14 @@ from gistembed.cli.options import (
     MaxLength,
     MaxScore,
     MinScore,
+    Prompts,
     Quiet,
     RequestsPerMinute,
     RunBackend,
     Store,
     chosen,
     grades_of,
+    prompts_of,
     roles_of,
 )
 
@@ -49,6 +51,7 @@ def encode(
     instructions: Annotated[
         str, typer.Option(help="Instructions beside texts: ignore, or prefix to put them before the texts.")
     ] = "ignore",
+    prompts: Prompts = None,
     max_length: MaxLength = None,
     dimensions: Annotated[
         int | None, typer.Option(help="First numbers of a vector to keep, or to ask an endpoint for (all).")
@@ -81,6 +84,7 @@ def encode(
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings, default_store, do_work, is_endpoint, prepare_work
     from gistembed.pairs.read import Instructions
+    from gistembed.pairs.wording import counted
     from gistembed.prepare_pairs import ReadSettings, read_data
     from gistembed.terms import Backend, VectorDtype
 
@@ -93,6 +97,7 @@ def encode(
     pairs = read_data(data, reading, console)
     settings = GuideSettings(
         model,
+        prompts=prompts_of(prompts),
         max_length=max_length,
         dimensions=dimensions,
         requests_per_minute=requests_per_minute,
@@ -111,11 +116,13 @@ def encode(
         console.say(f"to be sent: {estimate}")
     if dry_run:
         found = {"folder": str(folder), "texts": texts, "missing": missing}
-        _tell(found, f"{texts:,} texts, {missing:,} of them to be encoded; nothing was written", as_json)
+        line = f"{counted(texts, 'text')}, {missing:,} of them to be encoded; nothing was written"
+        _tell(found, line, as_json)
         return
     do_work(work, console, workers=workers, on_ray=on_ray)
     found = {"folder": str(folder), "texts": texts, "encoded": missing}
-    _tell(found, f"{texts:,} texts, {missing:,} of them encoded now; vectors in {folder}", as_json)
+    line = f"{counted(texts, 'text')}, {missing:,} of them encoded now; vectors in {folder}"
+    _tell(found, line, as_json)
 
 
 @guide.command()

@@ -1,12 +1,13 @@
 """Arguments and options that several commands have, and what their values stand for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from gistembed.errors import UserError
+from gistembed.terms import Role
 
 if TYPE_CHECKING:
     from gistembed.pairs import Grades
@@ -27,6 +28,13 @@ MinScore = Annotated[
 MaxScore = Annotated[
     float | None,
     typer.Option("--max-score", help="The same: up to here, a row is a negative of its anchor."),
+]
+Prompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompt",
+        help="What the guide reads before a text, in place of its own prompt: anchor=TEXT or document=TEXT.",
+    ),
 ]
 MaxLength = Annotated[int | None, typer.Option(help="Longest input in tokens (the guide's own).")]
 KeptDtype = Annotated[str, typer.Option("--dtype", help="How vectors are kept: float16, float32 or int8.")]
@@ -72,6 +80,28 @@ def grades_of(min_score: float | None, max_score: float | None) -> "Grades | Non
     if max_score is not None:
         raise UserError("--max-score: tells negatives from positives only with --min-score; give both")
     return None
+
+
+def prompts_of(prompts: Sequence[str] | None) -> dict[Role, str]:
+    """Prompts by role; a text keeps all of its white space.
+
+    Args:
+        prompts: What stands behind each ``--prompt``.
+
+    Raises:
+        UserError: If one isn't of the form ROLE=TEXT, or a role has two.
+    """
+    from gistembed.pairs.wording import quoted
+
+    found: dict[Role, str] = {}
+    for item in prompts or ():
+        role, equals, text = item.partition("=")
+        if role not in get_args(Role) or not equals:
+            raise UserError(f"--prompt: {quoted(item)} is neither anchor=TEXT nor document=TEXT")
+        if role in found:
+            raise UserError(f"--prompt: {role} has two prompts; give it one")
+        found[cast(Role, role)] = text
+    return found
 
 
 def chosen(option: str, name: str, known: tuple[str, ...]) -> Any:  # noqa: ANN401 — one of the known

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int64
 from gistembed.doctor.findings import finding, graded
 from gistembed.doctor.numbered import EXAMPLES, NumberedRows, shown
 from gistembed.pairs import faults, offsets_of
+from gistembed.pairs.wording import counted
 from gistembed.record import Finding
 
 SAME = "but for case, white space and Unicode composition"
@@ -273,8 +274,8 @@ def hubs(rows: NumberedRows) -> list[Finding]:
             graded(count / len(in_hub), warning=0.1),
             count,
             len(in_hub),
-            f"pairs share {len(hub_forms):,} positives, each of them with "
-            f"{_HUB_SHARE:.0%} of all pairs or more",
+            f"pairs share {counted(len(hub_forms), 'positive')}, each that of {_HUB_SHARE:.0%} of all pairs "
+            "or more",
             "In a batch such a text is its own negative unless texts are compared by id, as `gistembed fit` "
             "does, and few different positives are left to learn from.",
             rows.examples(examples),

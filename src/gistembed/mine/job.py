@@ -28,6 +28,7 @@ from gistembed.mine.mining import Documents, comparisons, mine_negatives
 from gistembed.mine.rows import MiningTally, mined_rows
 from gistembed.mine.settings import MiningSettings
 from gistembed.pairs import Grades, Pairs, check_out, read_pairs, read_rows, write_rows
+from gistembed.pairs.wording import counted
 from gistembed.terms import VectorDtype
 
 
@@ -77,11 +78,15 @@ class MiningJob:
             raise UserError(
                 f"--guide {self.guide.name}: has no vectors of the corpus; give a model or a file of vectors"
             )
-        for option in ("max_length", "dimensions", "requests_per_minute"):
-            if self.has_vectors and getattr(self.guide, option) is not None:
-                raise UserError(
-                    f"--{option.replace('_', '-')}: the guide's vectors are there already; leave it out"
-                )
+        of_encoding = {
+            "prompt": self.guide.prompts or None,
+            "max-length": self.guide.max_length,
+            "dimensions": self.guide.dimensions,
+            "requests-per-minute": self.guide.requests_per_minute,
+        }
+        for option, value in of_encoding.items():
+            if self.has_vectors and value is not None:
+                raise UserError(f"--{option}: the guide's vectors are there already; leave it out")
 
     def read(self) -> tuple[Pairs, Corpus | None]:
         """The pairs, and the corpus if there is one."""
@@ -146,7 +151,7 @@ def run_mining(job: MiningJob, console: Console) -> MiningTally:
     more = None if further is None else Documents.of(further, _vectors(job, further, console))
     known = None if corpus is None else corpus.known
     anchors, documents = len(np.unique(pairs.anchors)), _documents(pairs, corpus)
-    console.say(f"{anchors:,} anchors, {documents:,} documents that may be negatives")
+    console.say(f"{counted(anchors, 'anchor')}, {counted(documents, 'document')} that may be negatives")
     with console.stage("mine hard negatives", comparisons(anchors, documents, job.settings)) as progress:
         mined = mine_negatives(
             pairs, vectors, job.settings, corpus=more, also_known=known, on_progress=progress

@@ -7,7 +7,7 @@ from gistembed.errors import UserError
 from gistembed.mine.mining import MinedNegatives
 from gistembed.mine.settings import MiningSettings
 from gistembed.pairs import Pairs, Passage, Row
-from gistembed.pairs.wording import source_changed
+from gistembed.pairs.wording import counted, source_changed
 
 
 @dataclass
@@ -104,7 +104,7 @@ def mined_rows(
     if len(maker.seen) < len(mined.anchors):
         raise source_changed(pairs.source)
     if not tally.mined.count:
-        got = "a negative" if settings.too_few == "keep" else f"{settings.num_negatives} negatives"
+        got = "a negative" if settings.too_few == "keep" else counted(settings.num_negatives, "negative")
         raise UserError(
             f"{pairs.source}: no row got {got}. Take fewer with --num-negatives, loosen the margins, or give "
             "more documents with --corpus."

@@ -8,7 +8,7 @@ from gistembed.errors import UserError
 from gistembed.pairs.collections.folders import open_collection, open_judged_split
 from gistembed.pairs.sources.arrow_tables import open_dataset, open_saved
 from gistembed.pairs.sources.by_ending import open_file
-from gistembed.pairs.sources.table import Table
+from gistembed.pairs.sources.table import READABLE, Table
 from gistembed.pairs.wording import one_line
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def open_table(source: "Source") -> Table:
     if not isinstance(source, str | os.PathLike):
         return open_dataset(source)
     path, name = Path(source), one_line(os.fspath(source))
+    if not name:
+        raise UserError(f"the name of the source is empty. Give {READABLE}.")
     try:
         collection = open_collection(path, name) if path.is_dir() else open_judged_split(path, name)
         if collection is not None:

@@ -13,11 +13,10 @@ from gistembed.errors import UserError
 from gistembed.pairs.grades import GradedRows, Grades
 from gistembed.pairs.opening import open_table
 from gistembed.pairs.rows.cells import CellError
-from gistembed.pairs.rows.columns import MORE, Columns, plain_name, resolve_columns
+from gistembed.pairs.rows.columns import resolve_columns
 from gistembed.pairs.rows.reader import RowReader, is_instructed
 from gistembed.pairs.rows.row import Row
 from gistembed.pairs.sources.table import Block, OnProblem, Problem, Table, pass_over
-from gistembed.pairs.wording import listed
 
 if TYPE_CHECKING:
     from gistembed.pairs.opening import Source
@@ -75,8 +74,6 @@ def read_blocks(
         nonlocal reader
         instructed = reader is not None and reader.instructed
         roles = resolve_columns(names, table.name, columns, graded=graded)
-        if reader is not None:
-            _refuse_lost_role(reader.columns, roles, names, table.name)
         reader = RowReader(roles, instructed=instructed, others=others)
         return reader.wanted
 
@@ -92,21 +89,6 @@ def read_blocks(
         if table.known_names is not None:
             choose(table.known_names)
         raise UserError(f"{table.name}: there are no rows.")
-
-
-def _refuse_lost_role(before: Columns, now: Columns, names: tuple[str, ...], source: str) -> None:
-    """Refuse columns that come late and with which it is no longer clear what an earlier one is.
-
-    Raises:
-        UserError: If there are such.
-    """
-    for role in (role for role in before.more if role not in now.more):
-        could_be = [name for name in names if plain_name(name).rstrip("0123456789") in MORE[role]]
-        if not set(could_be) <= {*before.used, *before.ignored}:
-            raise UserError(
-                f"{source}: columns {listed(could_be)} could each be the {role}, and not all rows have the "
-                f"same. Rename all but one, or say which to use with --columns …,{role}=NAME."
-            )
 
 
 def rows_of(

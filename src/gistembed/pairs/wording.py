@@ -37,9 +37,15 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def counted(number: int, word: str) -> str:
-    """So many of something: ``1 field``, ``2 fields``."""
-    return f"{number:,} {word}" + "s" * (number != 1)
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """So many of something: ``1 field``, ``2 fields``.
+
+    Args:
+        number: How many.
+        one: The word for one of them.
+        several: The word for none or several, where it isn't the first with an s: ``1 class``, ``2 classes``.
+    """
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def reasons(left_out: Mapping[str, int]) -> str:

@@ -49,6 +49,7 @@ def doctor(
     """
     from gistembed.console import Console
     from gistembed.doctor import PLAIN, Reading, check_fix, diagnose, mend
+    from gistembed.pairs.wording import counted
 
     console = Console(quiet=quiet or as_json)
     reading = Reading(roles_of(columns), grades_of(min_score, max_score))
@@ -84,8 +85,8 @@ def doctor(
             "diagnosis": diagnosis.model_dump(mode="json"),
         }
         line += (
-            f"\n{mended.path}: {mended.rows:,} of {mended.rows_read:,} rows, "
-            f"{sum(mended.changes.values()):,} changes, listed in {mended.changes_path}"
+            f"\n{mended.path}: {mended.rows:,} of {counted(mended.rows_read, 'row')}, "
+            f"{counted(sum(mended.changes.values()), 'change')}, listed in {mended.changes_path}"
             f"{and_renamed(mended.renamed)}\n"
             f"{_last_line(diagnosis)}"
         )
@@ -125,11 +126,15 @@ def _table(diagnosis: "Diagnosis") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=f"{diagnosis.rows:,} rows, {diagnosis.pairs:,} pairs, {diagnosis.negatives:,} negatives, "
-        f"{diagnosis.distinct_texts:,} distinct texts",
-        show_lines=True,
-    )
+    from gistembed.pairs.wording import counted
+
+    sizes = {
+        "row": diagnosis.rows,
+        "pair": diagnosis.pairs,
+        "negative": diagnosis.negatives,
+        "distinct text": diagnosis.distinct_texts,
+    }
+    table = Table(title=", ".join(counted(size, word) for word, size in sizes.items()), show_lines=True)
     table.add_column("", no_wrap=True)
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("finding")
@@ -158,11 +163,11 @@ def _percent(share: float) -> str:
 
 
 def _last_line(diagnosis: "Diagnosis") -> str:
+    from gistembed.pairs.wording import counted
+
     counts = {
         severity: sum(finding.severity == severity for finding in diagnosis.findings) for severity in _STYLES
     }
-    found = ", ".join(
-        f"{count} {severity}{'s' if count > 1 else ''}" for severity, count in counts.items() if count
-    )
+    found = ", ".join(counted(count, severity) for severity, count in counts.items() if count)
     verdict = "advisable" if diagnosis.advisable else "not advisable"
     return f"{diagnosis.source}: training is {verdict}; {found or 'nothing was found'}"

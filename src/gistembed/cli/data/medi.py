@@ -84,6 +84,7 @@ class _Build:
     def rows(self) -> "Iterator[Row]":
         from gistembed.build import agreed_rows, size_of
         from gistembed.errors import UserError
+        from gistembed.pairs.wording import counted
 
         if self.guide is None:
             size = size_of(self.archive)
@@ -95,8 +96,8 @@ class _Build:
             yield from agreed_rows(read, self._encode, self._place, on_left_out=self._filter)
         if self.records == self.filtered + len(self.malformed):
             raise UserError(
-                f"{self._name}: no row is left of {self.records:,} records: {len(self.malformed):,} are "
-                f"malformed, and {self.filtered:,} the guide disagrees with."
+                f"{self._name}: no row is left of {counted(self.records, 'record')}; left out: "
+                f"{len(self.malformed):,} malformed, {self.filtered:,} that the guide disagrees with."
             )
 
     def _read(self, on_bytes: Callable[[int], None]) -> "Iterator[tuple[int, Row]]":

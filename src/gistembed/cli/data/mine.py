@@ -17,12 +17,14 @@ from gistembed.cli.options import (
     MaxScore,
     MinScore,
     Out,
+    Prompts,
     Quiet,
     RequestsPerMinute,
     RunBackend,
     Store,
     chosen,
     grades_of,
+    prompts_of,
     roles_of,
 )
 
@@ -81,6 +83,7 @@ def mine(
     search: Annotated[
         str, typer.Option(help="What finds the nearest: torch, or faiss with --range-max.")
     ] = "torch",
+    prompts: Prompts = None,
     max_length: MaxLength = None,
     dimensions: Annotated[int | None, typer.Option(help="First numbers of a vector to keep (all).")] = None,
     dtype: KeptDtype = "float16",
@@ -103,6 +106,7 @@ def mine(
     from gistembed.errors import UserError
     from gistembed.guide import GuideSettings
     from gistembed.mine import MiningJob, MiningSettings, Sampling, Search, TooFew, plan_mining, run_mining
+    from gistembed.pairs.wording import counted
     from gistembed.terms import Backend, VectorDtype
 
     margins = (absolute_margin, relative_margin, positive_share)
@@ -132,6 +136,7 @@ def mine(
         out,
         GuideSettings(
             guide,
+            prompts=prompts_of(prompts),
             max_length=max_length,
             dimensions=dimensions,
             requests_per_minute=requests_per_minute,
@@ -148,8 +153,8 @@ def mine(
     if dry_run:
         plan = plan_mining(job)
         line = (
-            f"{plan.anchors:,} anchors, {plan.documents:,} documents that may be negatives; "
-            f"{plan.missing:,} texts to be encoded; nothing was written"
+            f"{counted(plan.anchors, 'anchor')}, {counted(plan.documents, 'document')} that may be "
+            f"negatives; {counted(plan.missing, 'text')} to be encoded; nothing was written"
         )
         typer.echo(json.dumps(asdict(plan)) if as_json else line)
         return

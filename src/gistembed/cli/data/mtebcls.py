@@ -88,9 +88,13 @@ def _read(
     from gistembed.errors import UserError
     from gistembed.pairs import Texts
     from gistembed.pairs.join import source_names
+    from gistembed.pairs.wording import counted
 
     if names and len(names) != len(sources):
-        raise UserError(f"--task: {len(names)} names for {len(sources)} sources; give one for each, in order")
+        raise UserError(
+            f"--task: {counted(len(names), 'name')} for {counted(len(sources), 'source')}; give one for "
+            "each, in order"
+        )
     texts, read = Texts(), []
     for number, source in enumerate(sources):
         name = names[number] if names else None
@@ -123,11 +127,13 @@ def _described(found: "ClassTriplets") -> dict[str, Any]:
 
 
 def _line(found: "list[ClassTriplets]", out: Path) -> str:
+    from gistembed.pairs.wording import counted
+
     lines = [
-        f"{one.labelled.task}: {len(one):,} triplets from {len(one.labelled):,} texts of "
-        f"{len(one.labelled.classes):,} classes; left out: "
+        f"{one.labelled.task}: {counted(len(one), 'triplet')} from {counted(len(one.labelled), 'text')} of "
+        f"{counted(len(one.labelled.classes), 'class', 'classes')}; left out: "
         f"{len(one.labelled.malformed):,} malformed, {one.alone:,} alone in their class, "
         f"{one.same_text:,} that would meet their own text"
         for one in found
     ]
-    return "\n".join([*lines, f"{sum(map(len, found)):,} triplets in {out}"])
+    return "\n".join([*lines, f"{counted(sum(map(len, found)), 'triplet')} in {out}"])

@@ -18,6 +18,7 @@ from gistembed.errors import UserError
 from gistembed.guide.scorers.endpoint_client import EXAMPLE_URL, EndpointClient, Pace
 from gistembed.guide.store.manifest import GuideFacts
 from gistembed.models import ROLES
+from gistembed.pairs.wording import counted
 from gistembed.terms import Role
 
 # Even where each character is a token, as in some scripts, this stays below the 300,000 tokens that OpenAI
@@ -48,7 +49,8 @@ class Estimate:
     def __str__(self) -> str:
         """One line for a person."""
         cost = "" if self.cost is None else f", which cost about {self.cost:,.2f}"
-        return f"{self.texts:,} texts in {self.requests:,} requests of about {self.tokens:,} tokens{cost}"
+        texts, requests = counted(self.texts, "text"), counted(self.requests, "request")
+        return f"{texts} in {requests} of about {counted(self.tokens, 'token')}{cost}"
 
 
 class EndpointGuide:

@@ -34,11 +34,11 @@ def open_collection(folder: Path, name: str) -> Table | None:
     Raises:
         UserError: If files that belong to it are missing or not as they should be.
     """
-    if (corpus := _find(folder, "corpus", _JSONL)) is not None:
+    if (corpus := _find(folder, name, "corpus", _JSONL)) is not None:
         if (folder / "qrels").is_dir():
             return _beir(folder, name, corpus, None)
         return _tevatron(folder, name, corpus)
-    if (collection := _find(folder, "collection", (".tsv",))) is not None:
+    if (collection := _find(folder, name, "collection", (".tsv",))) is not None:
         return _msmarco(folder, name, collection)
     if (folder / "qrels").is_dir():
         raise UserError(f"{name}: there are judgements (qrels), but no corpus.jsonl. Add it to the folder.")
@@ -50,8 +50,9 @@ def open_judged_split(path: Path, name: str) -> Table | None:
     folder = path.parent.parent
     if path.parent.name != "qrels" or plain_suffix(path) != ".tsv":
         return None
-    corpus = _find(folder, "corpus", _JSONL)
-    return None if corpus is None else _beir(folder, name.rpartition("/qrels/")[0] or ".", corpus, path)
+    folder_name = name.rpartition("/qrels/")[0] or "."
+    corpus = _find(folder, folder_name, "corpus", _JSONL)
+    return None if corpus is None else _beir(folder, folder_name, corpus, path)
 
 
 def _beir(folder: Path, name: str, corpus: Path, judged: Path | None) -> Table:
@@ -143,7 +144,7 @@ def _msmarco(folder: Path, name: str, collection: Path) -> Table:
 
 def _tevatron(folder: Path, name: str, corpus: Path) -> Table:
     """Rows that name their documents by ids, and the documents."""
-    file = _find(folder, _PREFERRED, (*_JSONL, ".parquet"))
+    file = _find(folder, name, _PREFERRED, (*_JSONL, ".parquet"))
     if file is None:
         raise UserError(
             f"{name}: there is a corpus, but neither a folder of judgements (qrels) nor a file of rows "
@@ -303,12 +304,17 @@ def _only(paths: Sequence[Path], name: str) -> Path:
     return paths[0]
 
 
-def _find(folder: Path, stem: str, endings: tuple[str, ...]) -> Path | None:
+def _find(folder: Path, name: str, stem: str, endings: tuple[str, ...]) -> Path | None:
+    """The one file of a folder with this stem and one of these endings, packed or not."""
     packed = [ending + packing for ending in endings for packing in ("", *PACKED)]
-    return next((path for ending in packed if (path := folder / f"{stem}{ending}").is_file()), None)
+    found = [path for ending in packed if (path := folder / f"{stem}{ending}").is_file()]
+    if len(found) > 1:
+        names = listed(path.name for path in found)
+        raise UserError(f"{name}: {names} are one file twice. Leave one of them in the folder.")
+    return next(iter(found), None)
 
 
 def _needed(folder: Path, name: str, stem: str, endings: tuple[str, ...]) -> Path:
-    if (path := _find(folder, stem, endings)) is None:
+    if (path := _find(folder, name, stem, endings)) is None:
         raise UserError(f"{name}: there is no {stem}{endings[0]}. Add it to the folder.")
     return path

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from gistembed.errors import UserError
 from gistembed.pairs.wording import listed, one_line, quoted
@@ -147,11 +148,18 @@ def resolve_columns(
         }
         negatives = tuple(sorted(numbers, key=numbers.__getitem__))
         columns = _columns(
-            names, anchor, (positive,), negatives, _known_more(names, [numbers[name] for name in negatives])
+            names,
+            anchor,
+            (positive,),
+            negatives,
+            _known_more(names, [numbers[name] for name in negatives], source),
         )
     grades = [name for name in columns.ignored if plain_name(name) in GRADES]
     if graded and "score" not in columns.more:
-        grade = only_column("score", GRADES, columns.ignored, source, "--columns …,score=NAME")
+        option = "--columns …,score=NAME"
+        if not grades:
+            _refuse_none("score", names, source, option)
+        grade = only_column("score", GRADES, columns.ignored, source, option)
         more = {**columns.more, "score": (grade,)}
         return _columns(names, columns.anchor, columns.positive, columns.negatives, more)
     if override is None and grades and not graded:
@@ -218,13 +226,29 @@ def only_column(role: str, aliases: Sequence[str], names: Sequence[str], source:
         UserError: If there is no such column, or more than one.
     """
     found = [name for name in names if plain_name(name) in aliases]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        problem, remedy = f"columns {listed(found)} could each be the {role}", "rename all but one"
-    else:
-        problem, remedy = f"no column is known as the {role}", f"name one '{role}'"
-    raise UserError(f"{source}: {problem}. {_inventory(names)}; {remedy}, or say which to use with {option}.")
+    if not found:
+        _refuse_none(role, names, source, option)
+    if len(found) > 1:
+        _refuse_choice(role, found, names, source, option)
+    return found[0]
+
+
+def _refuse_none(role: str, names: Sequence[str], source: str, option: str) -> NoReturn:
+    """Refuse columns of which none plays a role that is needed."""
+    raise UserError(
+        f"{source}: no column is known as the {role}. {_inventory(names)}; name one '{role}', or say which "
+        f"to use with {option}."
+    )
+
+
+def _refuse_choice(
+    role: str, found: Sequence[str], names: Sequence[str], source: str, option: str
+) -> NoReturn:
+    """Refuse columns of which only one can play a role."""
+    raise UserError(
+        f"{source}: columns {listed(found)} could each be the {role}. {_inventory(names)}; rename all but "
+        f"one, or say which to use with {option}."
+    )
 
 
 def require_column(name: str, names: Sequence[str], source: str) -> None:
@@ -330,16 +354,18 @@ def _columns(
     return Columns(anchor, positive, negatives, ignored, more)
 
 
-def _known_more(names: Sequence[str], negatives: Sequence[int]) -> dict[str, tuple[str, ...]]:
-    """What stands beside the texts; a role that two columns could play is left out."""
+def _known_more(names: Sequence[str], negatives: Sequence[int], source: str) -> dict[str, tuple[str, ...]]:
+    """What stands beside the texts; a number that no negative has tells no role."""
     more = {}
     for role, aliases in MORE.items():
-        of_negatives = role.startswith("negative_")
-        found = [(number, name) for name in names if (number := _number(name, aliases)) is not None]
-        numbers = dict(found)
-        known = negatives if of_negatives else [_UNNUMBERED]
-        if found and len(numbers) == len(found) and numbers.keys() <= set(known):
-            more[role] = tuple(numbers.get(number, "") for number in known)
+        known = negatives if role.startswith("negative_") else [_UNNUMBERED]
+        numbers = {name: _number(name, aliases) for name in names}
+        columns = [[name for name in names if numbers[name] == number] for number in known]
+        for found in columns:
+            if len(found) > 1:
+                _refuse_choice(role, found, names, source, f"--columns …,{role}=NAME")
+        if any(columns):
+            more[role] = tuple(found[0] if found else "" for found in columns)
     return more
 
 

@@ -77,7 +77,7 @@ def open_arrow(path: Path, name: str) -> Table:
         raise UserError(
             f"{name}: the file is not readable Arrow ({quoted(str(error))}). Write it anew."
         ) from None
-    return _table(name, names, partial(_arrow_batches, path), path.stat().st_size)
+    return _table(name, names, partial(_arrow_batches, path, name), path.stat().st_size)
 
 
 def open_saved(folder: Path, name: str) -> Table:
@@ -211,7 +211,28 @@ def _arrow_reader(path: Path) -> Any:  # noqa: ANN401
     return pa.ipc.open_file(source) if is_arrow_file(source) else pa.ipc.open_stream(source)
 
 
-def _arrow_batches(path: Path, columns: Sequence[str]) -> Iterable[Any]:
+def _arrow_batches(path: Path, name: str, columns: Sequence[str]) -> Iterable[Any]:
+    with _arrow_reader(path) as reader:
+        repeats = any(_may_repeat(reader.schema.field(column).type) for column in columns)
+    if repeats:
+        # A word stands once in the file however long it is, so the sum is known long before it is read.
+        held = sum(_written_out(array) for batch in _sound_batches(path, columns) for array in batch.columns)
+        refuse_long_words(path.stat().st_size, held, f"{name}: its")
+    yield from _sound_batches(path, columns)
+
+
+def _may_repeat(kind: Any) -> bool:  # noqa: ANN401
+    """Whether values of a type may be longer than what stands in the file for them."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.ExtensionType):
+        return _may_repeat(kind.storage_type)
+    tests = (pa.types.is_dictionary, pa.types.is_string_view, pa.types.is_binary_view)
+    fields = [kind.field(number) for number in range(kind.num_fields)]
+    return any(test(kind) for test in tests) or any(_may_repeat(field.type) for field in fields)
+
+
+def _sound_batches(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     import pyarrow as pa
 
     with _arrow_reader(path) as reader:
@@ -265,7 +286,7 @@ def _blocks(
             rows = batch.num_rows
             unpacked += sum(map(_written_out, batch.columns))
             if size is not None:
-                refuse_long_words(size, unpacked, located(name, "row", read + rows))
+                refuse_long_words(size, unpacked, f"{located(name, 'row', read + rows)}: up to here,")
             cells = [_values(batch[column], name, read, column) for column in chosen]
             yield Block(range(read + 1, read + rows + 1), chosen, cells)
             read += rows

@@ -2,9 +2,10 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from gistembed.errors import UserError
 from gistembed.pairs.sources.table import OnProblem, Problem, pass_over
@@ -17,7 +18,7 @@ PACKED = {".gz": "gzip", ".zst": "zstd"}
 
 UTF8_BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_BUFFER = 2**20
+_BUFFER = 2**16
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -28,10 +29,59 @@ def open_bytes(path: Path) -> BinaryIO:
     """
     if (packing := PACKED.get(path.suffix.lower())) is None:
         return path.open("rb")
-    import pyarrow as pa
+    return cast(BinaryIO, io.BufferedReader(_Unpacked(path, packing), _BUFFER))
 
-    stream = pa.CompressedInputStream(pa.OSFile(str(path)), packing)
-    return cast(BinaryIO, io.BufferedReader(stream, _BUFFER))
+
+class _Unpacked(io.RawIOBase):
+    """What a packed file holds, up to the very byte from which on it is damaged.
+
+    Arrow gives nothing of a block in which the damage begins, so that it would seem to begin thousands of
+    lines too early. That block is read once more, byte by byte.
+    """
+
+    mode = "rb"
+
+    def __init__(self, path: Path, packing: str) -> None:
+        self.name, self._packing = str(path), packing
+        self._stream = self._opened()
+        self._given = 0
+        self._damage: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 — any buffer
+        if self._damage is not None:
+            raise self._damage
+        try:
+            block = self._stream.read(len(buffer))
+        except OSError as error:
+            self._damage = error
+            if not (block := self._sound_bytes()):
+                raise
+        buffer[: len(block)] = block
+        self._given += len(block)
+        return len(block)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+    def _opened(self) -> Any:  # noqa: ANN401
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.OSFile(self.name), self._packing)
+
+    def _sound_bytes(self) -> bytes:
+        """Those that stand between what was given and the damage."""
+        sound: list[bytes] = []
+        with self._opened() as stream, suppress(OSError):
+            left = self._given
+            while left:
+                left -= len(stream.read(min(left, _BUFFER)))
+            while byte := stream.read(1):
+                sound.append(byte)
+        return b"".join(sound)
 
 
 def plain_suffix(path: Path) -> str:

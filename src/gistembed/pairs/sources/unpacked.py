@@ -66,15 +66,15 @@ def refuse_long_words(file_size: int, unpacked: int, where: str) -> None:
 
     Args:
         file_size: Bytes of the file.
-        unpacked: Bytes of the rows up to here.
-        where: The file and the row, as messages begin.
+        unpacked: Bytes of the rows.
+        where: How the message begins: the file, and up to where its rows are meant.
 
     Raises:
         UserError: If they do.
     """
     if unpacked > max(_WRITTEN_OUT, _UNPACKED_FROM_ONE * file_size):
         raise UserError(
-            f"{where}: up to here, {file_size:,} bytes hold {unpacked:,} bytes of text, which no text does. "
+            f"{where} {file_size:,} bytes hold {unpacked:,} bytes of text, which no text does. "
             "Get or write the file anew."
         )
 

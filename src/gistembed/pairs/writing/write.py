@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from gistembed.errors import UserError
+from gistembed.files import naming_the_place
 from gistembed.pairs.rows.cells import kind_of
 from gistembed.pairs.rows.row import Passage, Row
 from gistembed.pairs.wording import counted, quoted
@@ -108,7 +109,11 @@ def _again(
     if isinstance(rows, Sequence):
         yield partial(writable, rows)
         return
-    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n") as file:
+    folder = tempfile.gettempdir()
+    with (
+        naming_the_place(folder),
+        tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder) as file,
+    ):
         for row in writable(rows):
             file.write(json.dumps(row._replace(extra=dict(row.extra)), ensure_ascii=False) + "\n")
 
