@@ -1,6 +1,6 @@
 """Reads a source as the task that it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gistembed.errors import UserError
@@ -11,6 +11,7 @@ from gistembed.evaluate.tasks.read_pairs import read_bitext, read_graded_pairs
 from gistembed.evaluate.tasks.read_retrieval import holds_retrieval, read_reranking, read_retrieval
 from gistembed.evaluate.tasks.task import Task
 from gistembed.pairs import open_table
+from gistembed.pairs.join import source_names
 from gistembed.pairs.wording import quoted
 
 _READERS: Mapping[Kind, Callable[[str, str, str | None], Task]] = {
@@ -51,7 +52,7 @@ def read_task(source: str, *, kind: Kind | None = None, name: str, columns: str 
             corpus and judgements (BEIR) or one of its files of judgements; for classification also a folder
             with files ``train`` and ``test``.
         kind: The kind of task; found by the columns where they leave no doubt.
-        name: What the task is called.
+        name: What the source is called; the task is called so with its kind behind it.
         columns: Columns by role as ``--columns`` names them, if their names don't tell; only with a kind.
 
     Raises:
@@ -64,7 +65,20 @@ def read_task(source: str, *, kind: Kind | None = None, name: str, columns: str 
                 f"--columns: the roles depend on the kind of task; say it with --data {source}=KIND."
             )
         kind = _detected(source)
-    return _READERS[kind](source, name, columns)
+    return _READERS[kind](source, f"{name}-{kind}", columns)
+
+
+def task_names(sources: Sequence[str]) -> list[str]:
+    """A short name for each source, no two of different sources alike.
+
+    Args:
+        sources: The sources, as the user named them.
+    """
+    distinct = list(dict.fromkeys(sources))
+    # Of a file of judgements, the folder that it is of tells more than the folder that it is in.
+    shown = [source.replace("/qrels/", "/") for source in distinct]
+    names = dict(zip(distinct, source_names(shown), strict=True))
+    return [names[source] for source in sources]
 
 
 def _detected(source: str) -> Kind:
