@@ -138,8 +138,8 @@ class ResultFolder:
         """
         folder = self._folder(found)
         folder.mkdir(parents=True, exist_ok=True)
-        prompts: dict[str, str] = {**model.prompts}
-        prompts.update(found.settings.prompts)
+        prompts = {str(role): prompt for role, prompt in model.prompts.items()}
+        prompts |= {str(role): prompt for role, prompt in found.settings.prompts.items()}
         meta = {
             "name": found.name,
             "revision": found.revision,
