@@ -61,7 +61,7 @@ def test_a_result_is_in_mteb_s_form_with_its_items_beside(run, here):
     assert one["result"] == f"scores/results/models__base/{identity}/sts-sts.json"
     (subset,) = content["scores"]["test"]
     assert subset["main_score"] == subset["cosine_spearman"] == one["score"]
-    assert (subset["hf_subset"], subset["languages"]) == ("default", [])
+    assert (subset["hf_subset"], subset["languages"]) == ("default", ["und-Zzzz"])
     assert (content["task_name"], content["mteb_version"]) == ("sts-sts", None)
     assert content["evaluation_time"] > 0
     items = pq.read_table((here / one["result"]).with_suffix(".items.parquet")).to_pydict()
@@ -145,7 +145,7 @@ def test_prompts_reach_the_model(run, here):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["models/base"], "evaluate: there is nothing to score on; give --data"),
+        (["models/base"], "evaluate: there is nothing to score on; give --data or --mteb"),
         (["nowhere/at/all", "--data", "sts.csv"], "MODEL nowhere/at/all: no such folder"),
         (
             ["models/base", "models/base", "--data", "sts.csv"],

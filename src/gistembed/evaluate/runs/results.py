@@ -19,6 +19,9 @@ _SCORING = 1
 
 _SPLIT = "test"
 
+# What mteb reads has a language and a script: undetermined, and unknown.
+_LANGUAGE = "und-Zzzz"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -192,7 +195,7 @@ def _subset(task: Task, scored: Scored) -> dict[str, Any]:
         **scored.metrics,
         "main_score": scored.metrics[MAIN_METRICS[task.kind]],
         "hf_subset": "default",
-        "languages": [],
+        "languages": [_LANGUAGE],
     }
 
 

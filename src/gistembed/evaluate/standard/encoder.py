@@ -92,4 +92,5 @@ class StandardEncoder:
 
 
 def _unit(vectors: Any) -> torch.Tensor:  # noqa: ANN401
-    return torch.nn.functional.normalize(torch.atleast_2d(torch.as_tensor(vectors)).float(), dim=1)
+    rows = torch.as_tensor(vectors).float()
+    return torch.nn.functional.normalize(rows.reshape(-1, rows.shape[-1]), dim=1)

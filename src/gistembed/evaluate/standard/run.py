@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,12 +51,16 @@ def run_standard(
             result = _kept(found, task, folder)
             was_kept = result is not None
             if result is None:
+                was_loaded = task.data_loaded
                 if (problem := _load(task)) is not None:
                     failed[task.metadata.name] = problem
                     console.warn(f"{task.metadata.name}: its data can't be had: {problem}")
                     continue
                 encoder = encoder or StandardEncoder(found, found.load(), console)
                 result = _score(encoder, task, folder)
+                if not was_loaded:
+                    # A benchmark's data together may be larger than memory.
+                    task.unload_data()
             size = ", ".join(result.content["scores"])
             yield Evaluated(
                 found.given,
@@ -90,7 +95,8 @@ def _load(task: Any) -> str | None:  # noqa: ANN401
     if task.data_loaded or isinstance(task, AbsTaskAggregate):
         return None
     try:
-        task.load_data()
+        with _no_bars():
+            task.load_data()
     # The hub's client and the readers of data sets raise almost anything.
     except Exception as error:
         lines = str(error).strip().splitlines()
@@ -102,7 +108,7 @@ def _score(encoder: StandardEncoder, task: Any, folder: ResultFolder) -> Result:
     mteb = require_mteb()
     place = folder.begin(encoder.found, encoder.model)
     name = folder.place(encoder.found, task.metadata.name)
-    with TemporaryDirectory(dir=place, prefix=".") as beside:
+    with TemporaryDirectory(dir=place, prefix=".") as beside, _no_bars():
         try:
             (scored,) = mteb.evaluate(
                 encoder,
@@ -124,6 +130,20 @@ def _score(encoder: StandardEncoder, task: Any, folder: ResultFolder) -> Result:
         written = Path(beside) / "result.json"
         scored.to_disk(written)
         return folder.put(name, _without_nan(json.loads(written.read_bytes())))
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without the progress bars of `datasets`: they count what nobody waits for."""
+    import datasets
+
+    had_bars = datasets.utils.are_progress_bars_disabled() is False
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if had_bars:
+            datasets.enable_progress_bars()
 
 
 def _without_nan(value: Any) -> Any:  # noqa: ANN401

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from gistembed.errors import UserError
 from gistembed.evaluate.standard.library import require_mteb
@@ -27,22 +27,26 @@ def find_standard(names: Sequence[str], languages: Sequence[str] | None = None) 
 
 def _tasks_of(name: str, languages: Sequence[str] | None) -> Sequence[Any]:
     mteb = require_mteb()
+    from mteb.abstasks.task_metadata import TaskType
+
     wanted = None if languages is None else list(languages)
-    by_name = {benchmark.name: benchmark for benchmark in mteb.get_benchmarks()}
-    if name in by_name:
-        return list(by_name[name].tasks)
-    every = {task.metadata.name: task.metadata.type for task in mteb.get_tasks(exclude_superseded=False)}
-    if name in every:
-        found = mteb.get_tasks([name], languages=wanted)
-    elif name in every.values():
+    benchmarks = {benchmark.name: benchmark for benchmark in mteb.get_benchmarks()}
+    if name in benchmarks:
+        return list(benchmarks[name].tasks)
+    if name in get_args(TaskType):
         found = mteb.get_tasks(
             task_types=[name], languages=wanted, modalities=["text"], exclusive_modality_filter=True
         )
     else:
-        known = [*by_name, *every, *dict.fromkeys(every.values())]
-        near = difflib.get_close_matches(name, known)
-        advice = f"near to it are {listed(near)}" if near else "see `mteb available-tasks`"
-        raise UserError(f"--mteb {quoted(name)}: no benchmark, task or type of tasks is called so; {advice}")
+        try:
+            found = mteb.get_tasks([name], languages=wanted)
+        except KeyError:
+            every = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
+            near = difflib.get_close_matches(name, [*benchmarks, *get_args(TaskType), *every])
+            advice = f"near to it are {listed(near)}" if near else "see `mteb available-tasks`"
+            raise UserError(
+                f"--mteb {quoted(name)}: no benchmark, task or type of tasks is called so; {advice}"
+            ) from None
     if not found:
         raise UserError(f"--mteb {quoted(name)}: none of its tasks is in {listed(languages or ())}")
     return list(found)
