@@ -72,9 +72,9 @@ def test_columns_that_leave_a_doubt():
     with pytest.raises(UserError) as refused:
         detect_kind(("a", "b", "en"), "x.csv")
     assert str(refused.value) == (
-        "x.csv: the columns are 'a', 'b', 'en', which fit no kind of task. Say which it is with "
-        "--data x.csv=KIND, KIND being one of retrieval, reranking, sts, pair-classification, "
-        "classification, clustering, bitext."
+        "x.csv: the columns are 'a', 'b', 'en', which fit no kind of task. Say the kind with "
+        "--data x.csv=KIND (retrieval, reranking, sts, pair-classification, classification, clustering, "
+        "bitext), and the columns with --columns."
     )
 
 
@@ -160,6 +160,14 @@ def test_folders_without_all_they_need(read):
             read, {"less/corpus.jsonl": alone["alone/corpus.jsonl"], "less/qrels.tsv": "q\tp\ts\n"}, "less"
         )
         == "less: there is no queries.jsonl. Add it to the folder."
+    )
+
+
+def test_a_folder_of_which_only_the_judged_passages_would_be_searched(read):
+    files = {"ms/collection.tsv": "1\tp\n", "ms/queries.tsv": "1\tq\n", "ms/qrels.tsv": "1\t0\t1\t1\n"}
+    assert refusal(read, files, "ms") == (
+        "ms: a folder of MS MARCO, whose collection is not searched here. Write it as corpus.jsonl, "
+        "queries.jsonl and qrels/test.tsv."
     )
 
 

@@ -41,8 +41,8 @@ def detect_kind(names: Sequence[str], source: str) -> Kind:
             f"--data {source}=clustering."
         )
     raise UserError(
-        f"{source}: the columns are {listed(names)}, which fit no kind of task. Say which it is with "
-        f"--data {source}=KIND, KIND being one of {', '.join(KINDS)}."
+        f"{source}: the columns are {listed(names)}, which fit no kind of task. Say the kind with "
+        f"--data {source}=KIND ({', '.join(KINDS)}), and the columns with --columns."
     )
 
 

@@ -58,6 +58,11 @@ def read_retrieval(source: str, name: str, columns: str | None) -> Task:
                 f"--columns: {source} is a folder of queries and documents; leave the option out."
             )
         return _collection(path, one_line(source), name, None)
+    if path.is_dir() and _file(path, "collection") is not None:
+        raise UserError(
+            f"{one_line(source)}: a folder of MS MARCO, whose collection is not searched here. Write it as "
+            "corpus.jsonl, queries.jsonl and qrels/test.tsv."
+        )
     return _of_pairs(source, name, columns)
 
 
