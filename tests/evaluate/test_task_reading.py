@@ -287,6 +287,13 @@ def test_pairs_with_labels(read):
             "x.csv: every row is of the class 'x' in column 'label'. Give rows of two classes or more.",
         ),
         (
+            "text,label\na,x\nb,y\n",
+            "classification",
+            None,
+            "x.csv: no class has two texts, one to learn from and one to tell the class of. Say which column "
+            "holds the classes with --columns text=NAME,label=NAME.",
+        ),
+        (
             "text,label\na,x\n,y\n",
             "classification",
             None,

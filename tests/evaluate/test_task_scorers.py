@@ -243,6 +243,18 @@ def test_classification_is_the_mean_over_experiments_and_over_texts():
     assert scored.items["label"][:2] == ["0", "1"]
 
 
+def test_texts_of_one_embedding_are_no_clusters():
+    """Warned of by the library, which would end a test."""
+    task, vectors = labelled_task(Clustering)
+    same = dict.fromkeys(vectors, np.ones(2))
+    assert score_task(task, embed_of(same)).metrics["v_measure"] == 0
+
+
+def test_one_document_is_found():
+    task = retrieval(["q"], ["a"], [(0, 0, 1)])
+    assert score_task(task, embed_of({"q": (1, 0), "a": (0, 0)})).metrics["ndcg_at_10"] == 1
+
+
 def test_clustering_tells_classes_apart():
     task, vectors = labelled_task(Clustering)
     scored = score_task(task, embed_of(vectors))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from gistembed.build.labelled import labelled_rows, parse_label_columns
+from gistembed.build.labelled import USAGE, labelled_rows, parse_label_columns
 from gistembed.errors import UserError
 from gistembed.evaluate.tasks.task import Classification, Clustering, Task
 from gistembed.pairs import Texts, open_table
@@ -40,6 +40,11 @@ def read_classification(source: str, name: str, columns: str | None) -> Task:
     if not holds_splits(folder):
         found = _Labelled(source, columns, texts)
         learned = _every_other(found.labels)
+        if learned.all():
+            raise UserError(
+                f"{found.source}: no class has two texts, one to learn from and one to tell the class of. "
+                f"Say which column holds the classes with {USAGE}."
+            )
         return _classification(name, texts, found, found, learned, ~learned)
     train, test = (_Labelled(str(_split(folder, split)), columns, texts) for split in ("train", "test"))
     new = ~np.isin(test.ids, train.ids)
@@ -92,9 +97,9 @@ def _classification(
         for part, which in ((train, learned), (test, told))
     )
     if unknown := set(told_labels) - set(learned_labels):
-        advice = "Give a second one, or drop the class" if train is test else f"Add one to {train.source}"
         raise UserError(
-            f"{test.source}: there is no text to learn the class {quoted(min(unknown))} from. {advice}."
+            f"{test.source}: there is no text to learn the class {quoted(min(unknown))} from. "
+            f"Add one to {train.source}."
         )
     numbers = {label: number for number, label in enumerate(sorted(set(learned_labels)))}
     return Classification(
