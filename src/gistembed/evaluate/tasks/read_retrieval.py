@@ -1,6 +1,6 @@
 """Reads queries, documents and what answers what: from pairs, or from a folder of BEIR."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def _collection(folder: Path, source: str, name: str, judged: Path | None) -> Re
     root = source if judged is None else one_line(str(folder))
     judgements = _open_judgements(folder, root, judged)
     queries, documents = (_corpus(folder, root, stem) for stem in ("queries", "corpus"))
-    found = np.concatenate([np.empty((3, 0), np.int64), *_numbered(queries, documents, judgements)], axis=1)
+    found = _numbered(queries, documents, judgements)
     asked = np.unique(found[0][found[2] > 0])
     if not len(asked):
         raise UserError(
@@ -158,9 +158,7 @@ def _collection(folder: Path, source: str, name: str, judged: Path | None) -> Re
     )
 
 
-def _numbered(
-    queries: Corpus, documents: Corpus, table: Table
-) -> Iterator[Int64[np.ndarray, "3 judgements"]]:
+def _numbered(queries: Corpus, documents: Corpus, table: Table) -> Int64[np.ndarray, "3 judgements"]:
     """Query, document and score of each judgement, by number; of several of one pair the last counts."""
     columns = _judgement_columns(table)
     latest: dict[tuple[int, int], int] = {}
@@ -173,7 +171,7 @@ def _numbered(
                 _refuse_unknown(block[missing[0]], kind, corpus, table)
         scores = [judgement.score for judgement in block]
         latest.update(zip(zip(asked.tolist(), found.tolist(), strict=True), scores, strict=True))
-    yield np.array([(*pair, score) for pair, score in latest.items()], np.int64).reshape(-1, 3).T
+    return np.array([(*pair, score) for pair, score in latest.items()], np.int64).reshape(-1, 3).T
 
 
 def _refuse_unknown(judgement: Judgement, kind: str, corpus: Corpus, table: Table) -> None:
