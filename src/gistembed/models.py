@@ -140,27 +140,36 @@ class EmbeddingModel:
         texts: Sequence[str],
         role: Role,
         on_progress: Callable[[int], None] = lambda count: None,
+        *,
+        normalised: bool = True,
     ) -> Float32[np.ndarray, "texts dim"]:
-        """Normalised embeddings of raw texts; inference only.
+        """Embeddings of raw texts; inference only.
 
         Args:
             texts: Raw texts.
             role: Which prompt (and which branch of an asymmetric model) to use.
             on_progress: Called with the number of texts done since the call before.
+            normalised: Whether they have length 1, and not the length that the model gives them.
 
         Raises:
             UserError: If memory runs out.
         """
         result = np.empty((len(texts), self.dimensions), dtype=np.float32)
-        for batch, vectors in self.embed_batches(texts, role, self.input_lengths(texts, role)):
+        lengths = self.input_lengths(texts, role)
+        for batch, vectors in self.embed_batches(texts, role, lengths, normalised=normalised):
             result[batch] = vectors
             on_progress(len(batch))
         return result
 
     def embed_batches(
-        self, texts: Sequence[str], role: Role, lengths: Int32[np.ndarray, " texts"] | None
+        self,
+        texts: Sequence[str],
+        role: Role,
+        lengths: Int32[np.ndarray, " texts"] | None,
+        *,
+        normalised: bool = True,
     ) -> Iterator[tuple[list[int], Float32[np.ndarray, "batch dim"]]]:
-        """Normalised embeddings of raw texts, batch by batch; inference only.
+        """Embeddings of raw texts, batch by batch; inference only.
 
         Texts of like length meet, as many as make up a number of tokens. The longest come first, so that an
         estimate errs on the safe side and lack of memory shows at once. Which texts meet is a function of the
@@ -170,6 +179,7 @@ class EmbeddingModel:
             texts: Raw texts.
             role: Which prompt (and which branch of an asymmetric model) to use.
             lengths: What `input_lengths` says of these texts.
+            normalised: Whether they have length 1, and not the length that the model gives them.
 
         Yields:
             Which texts, by their place, and their embeddings.
@@ -185,7 +195,7 @@ class EmbeddingModel:
                     prompt=self.prompts[role],
                     batch_size=len(batch),
                     show_progress_bar=False,
-                    normalize_embeddings=True,
+                    normalize_embeddings=normalised,
                 )
             yield batch, np.asarray(vectors, dtype=np.float32)
 

@@ -122,6 +122,30 @@ def labelled_of(
     Raises:
         UserError: As for `read_labelled`.
     """
+    read, label_column = labelled_rows(table, task, columns, texts, skip_malformed)
+    _refuse_hopeless(read, label_column)
+    return read
+
+
+def labelled_rows(
+    table: Table,
+    task: str,
+    columns: Mapping[str, str] | None,
+    texts: Texts,
+    skip_malformed: bool = False,
+) -> tuple[LabelledTexts, str]:
+    """The same, whatever the classes, and the column that holds them.
+
+    Args:
+        table: The table.
+        task: What the task is called.
+        columns: The columns ``text`` and ``label``, if their names don't tell.
+        texts: The table to number the texts in.
+        skip_malformed: Whether to pass over rows without a usable text or class.
+
+    Raises:
+        UserError: If the table can't be read, or has no rows.
+    """
     text_column, label_column = _columns(table, columns)
     classes: dict[str, int] = {}
     ids, labels, places = array("q"), array("q"), array("q")
@@ -153,8 +177,9 @@ def labelled_of(
         place_word=table.place_word,
         malformed=tuple(malformed),
     )
-    _refuse_hopeless(read, label_column)
-    return read
+    if not len(read):
+        raise UserError(f"{read.source}: there are no rows.")
+    return read, label_column
 
 
 def parse_label_columns(text: str) -> dict[str, str]:
@@ -214,8 +239,6 @@ def _label_problem(label: object) -> str:
 
 
 def _refuse_hopeless(read: LabelledTexts, label_column: str) -> None:
-    if not len(read):
-        raise UserError(f"{read.source}: there are no rows.")
     if len(read.classes) == 1:
         raise UserError(
             f"{read.source}: every row is of the class {quoted(read.classes[0])}. A negative is of another "

@@ -11,6 +11,7 @@ from gistembed import __version__
 from gistembed.cli.blend import blend
 from gistembed.cli.cotrain import cotrain
 from gistembed.cli.data import data
+from gistembed.cli.evaluate import evaluate
 from gistembed.cli.export import export
 from gistembed.cli.fit import fit
 from gistembed.cli.guide import guide
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(fit)
 app.command()(cotrain)
 app.command()(search)
+app.command()(evaluate)
 app.command()(selftest)
 app.command()(blend)
 app.command()(export)
@@ -88,6 +90,8 @@ def _what_became() -> str:
         case ["fit" | "cotrain" | "search", *_]:
             again = [*(one for one in given if one != "--resume"), "--resume"]
             return f"go on with: {shlex.join([*program, *again])}"
+        case ["evaluate", *_]:
+            became = "what is scored stays; go on with"
         case ["guide", "encode", *_]:
             became = "what is encoded stays; go on with"
         case ["data", "mine" | "mtebcls" | "medi", *_]:

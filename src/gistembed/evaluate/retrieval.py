@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64
 
+from gistembed.evaluate.measures import measured
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs, Relations
 
@@ -134,24 +135,17 @@ def rank_vectors(
 
 def score(task: RetrievalTask, ranking: Ranking) -> dict[str, Float64[np.ndarray, " queries"]]:
     """Score of every query under every metric, in the order of the task's queries."""
-    import ir_measures
-
-    relevance = (
-        ir_measures.Qrel(str(query), str(document), 1)
+    judged = (
+        (str(query), str(document), 1)
         for query in task.queries.tolist()
         for document in task.relations.of(query).tolist()
     )
-    run = (
-        ir_measures.ScoredDoc(str(query), str(document), similarity)
+    found = (
+        (str(query), str(document), similarity)
         for query, documents, similarities in zip(
             task.queries.tolist(), ranking.documents.tolist(), ranking.similarities.tolist(), strict=True
         )
         for document, similarity in zip(documents, similarities, strict=True)
         if document >= 0
     )
-    measures = {ir_measures.parse_measure(name): name for name in METRICS}
-    position = {str(query): row for row, query in enumerate(task.queries.tolist())}
-    scores = {name: np.zeros(len(task.queries)) for name in METRICS}
-    for result in ir_measures.iter_calc(list(measures), relevance, run):
-        scores[measures[result.measure]][position[result.query_id]] = result.value
-    return scores
+    return measured({name: name for name in METRICS}, [str(one) for one in task.queries], judged, found)

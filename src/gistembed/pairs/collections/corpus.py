@@ -86,6 +86,10 @@ class Corpus:
         title = text[: self._title_of[0][number]] or None
         return Named(int(self._place_of[0][number]), Passage(text, id=self._ids[number], title=title))
 
+    def numbered_texts(self) -> tuple[Texts, Texts, Int64[np.ndarray, " corpus"]]:
+        """All of it at once: the ids by number, a table of texts, and of each number the text there."""
+        return self._ids, self._texts, np.concatenate(self._text_of)
+
     def _add(self, places: Sequence[int], passages: Sequence[Passage]) -> None:
         before = len(self._ids)
         ids = [str(passage.id) for passage in passages]

@@ -80,7 +80,7 @@ def _beir(folder: Path, name: str, corpus: Path, judged: Path | None) -> Table:
 
     def rows(on_problem: OnProblem | None) -> Iterator[tuple[int, list[object]]]:
         corpora = Corpus.read(asked, "_id", "text", None), Corpus.read(documents, "_id", "text", "title")
-        yield from judged_rows(*corpora, _judgements(judgements, expected), judgements)
+        yield from judged_rows(*corpora, read_judgements(judgements, expected), judgements)
 
     return _table(asked.name, asked.place_word, rows)
 
@@ -122,7 +122,7 @@ def _msmarco(folder: Path, name: str, collection: Path) -> Table:
     def rows(on_problem: OnProblem | None) -> Iterator[tuple[int, list[object]]]:
         asked, documents = corpora()
         if not triples:
-            yield from judged_rows(asked, documents, _judgements(table, ("qid", "pid", "score")), table)
+            yield from judged_rows(asked, documents, read_judgements(table, ("qid", "pid", "score")), table)
             return
         for place, (query, positive, negative) in table.rows(header, on_problem):
             try:
@@ -225,7 +225,19 @@ def _named(kind: str, corpus: Corpus, name: str) -> dict[str, Any]:
     return cell_of(corpus[number].passage)
 
 
-def _judgements(table: Table, columns: tuple[str, str, str]) -> Iterator[Judgement]:
+def read_judgements(table: Table, columns: tuple[str, str, str]) -> Iterator[Judgement]:
+    """The judgements of a table, one after another.
+
+    Args:
+        table: The table.
+        columns: Columns of the query's id, the document's, and the score.
+
+    Yields:
+        Judgements.
+
+    Raises:
+        UserError: If a score isn't a small whole number.
+    """
     for place, (query, document, score) in table.rows(columns):
         try:
             judged = int(str(score))
