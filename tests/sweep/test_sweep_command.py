@@ -116,7 +116,7 @@ def test_any_error_of_a_cell_is_its_own(run, sweep_file, out, monkeypatch):
     assert [one["error"] for one in record_of(out)["cells"]] == ["RuntimeError: CUDA out of memory"] * 4
     kept = out / "cells" / "learning_rate=0.002,seed=1" / "traceback.txt"
     assert kept.read_text(encoding="utf-8").splitlines()[-1] == "with a long story"
-    assert printed.endswith("; 4 of 4 cells failed\n")
+    assert printed == "no cell is finished; 4 of 4 cells failed\n"
     assert "No cell is finished" in (out / "report.html").read_text(encoding="utf-8")
 
 
@@ -210,9 +210,22 @@ def test_other_sweeps_are_not_gone_on_with(run, sweep_file, out, monkeypatch):
         f"--resume: the sweep in {out} was begun with other axes (learning_rate); use the same [grid], or "
         "another --out"
     )
+    assert refusal(sweep_file(more="seed = 7\n"), "--resume") == (
+        f"--resume: the sweep in {out} was begun with split_seed = 42 in its base, not 7; use the same, or "
+        "another --out"
+    )
     assert refusal(sweep_file(more="warmup = 0.5\n"), "--resume") == (
         f"--resume: the sweep in {out} was begun with warmup = None in its base, not 0.5; use the same, or "
         "another --out"
+    )
+
+
+def test_several_processes_are_refused(run, sweep_file, out, monkeypatch):
+    monkeypatch.setattr("gistembed.ranks.ranks", lambda: 2)
+    assert run("sweep", sweep_file(), "--out", out) == (
+        2,
+        "",
+        "gistembed: sweep: runs in one process; start it without torchrun, or with --ray\n",
     )
 
 
@@ -235,3 +248,15 @@ def test_dry_run_shows_the_cells_and_writes_nothing(run, sweep_file, out):
     ]
     assert lines[7].startswith("training on 216 pairs; 24 held out; ")
     assert not out.exists()
+
+
+def test_rows_with_other_dev_pairs_are_not_ranked(run, sweep_file, out):
+    """A larger dev share is another set of queries: whose mean is higher says nothing."""
+    path = sweep_file("[grid]\ndev = [0.1, 0.2]\n", seeds="[1]", more=DEV)
+    code, printed, err = run("sweep", path, "--out", out)
+    assert code == 0, err
+    assert printed == (
+        "nothing is ranked: dev scores are of different queries, and held-out pairs are not for choosing\n"
+    )
+    assert "dev score" in rows_of(out)[0]
+    assert "dev nDCG@10" not in (out / "table.md").read_text(encoding="utf-8")

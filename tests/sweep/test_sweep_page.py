@@ -31,7 +31,8 @@ def row_of(settings, scores, *, failed=0, data=("held-out",)):
 
 def table_of(rows, axes, *, ranked=False):
     sets = tuple(one for one in ("dev", "held-out") if any(one in row.scores for row in rows))
-    return SweepTable(axes, tuple(rows), tuple(rows) if ranked else (), sets, ("a warning",))
+    why = "" if ranked or not sets else "a reason"
+    return SweepTable(axes, tuple(rows), tuple(rows) if ranked else (), why, sets, ("a warning",))
 
 
 @pytest.fixture
@@ -92,6 +93,15 @@ def test_the_last_line_names_the_best_and_what_is_missing():
         "best by dev nDCG@10 of 2 settings: x 0.5: dev 0.400 [0.400, 0.400]; held-out nDCG@10 "
         "0.400 [0.400, 0.400], +0.150 [+0.150, +0.150] against the student before training; "
         "the held-out pairs chose nothing; 1 of 4 cells failed"
+    )
+
+
+def test_the_last_line_says_why_nothing_is_ranked(two_axes):
+    assert summary_line(two_axes) == (
+        "nothing is ranked: a reason, and held-out pairs are not for choosing; 2 of 8 cells failed"
+    )
+    assert summary_line(table_of([row_of({"x": 1}, {})], {"x": [1]})) == (
+        "no cell is finished; 2 of 2 cells are not finished"
     )
 
 

@@ -10,7 +10,7 @@ from gistembed.report.html import render_page
 from gistembed.sweep.profiles import label, marginal, profiles, shown_set
 from gistembed.sweep.record import SweepRecord
 from gistembed.sweep.table import Row, SweepTable
-from gistembed.sweep.words import UNRANKED, settings_line
+from gistembed.sweep.words import settings_line, unranked_line
 from gistembed.sweep.written import heads, shown_sets
 from gistembed.terms import ScoredSet
 
@@ -53,7 +53,7 @@ def render_sweep(record: SweepRecord, table: SweepTable, summary: str) -> str:
         table=table,
         best=table.best,
         summary=summary,
-        unranked=UNRANKED,
+        unranked=unranked_line(table),
         heads=heads(table),
         sets=shown_sets(table),
         meanings=_MEANINGS,

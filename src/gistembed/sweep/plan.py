@@ -102,12 +102,13 @@ def read_plan(source: Path, out: Path) -> SweepPlan:
     seeds = _seeds(content.get("seeds", [base.get("seed", split_seed)]), str(source))
     if not axes and len(seeds) < 2:
         raise UserError(f"{source}: nothing varies; give lists of values in [grid], or several seeds")
-    base = {name: value for name, value in base.items() if name not in _OF_CELLS}
+    # Written down even if it is the default: a sweep that goes on with another one would be scored on others.
+    base = {"split_seed": split_seed} | {name: value for name, value in base.items() if name not in _OF_CELLS}
     cells = []
     for values in itertools.product(*(axis.values for axis in axes)):
         settings = {axis.name: value for axis, value in zip(axes, values, strict=True)}
         for seed in seeds:
-            run: dict[str, Any] = {"split_seed": split_seed} | base
+            run: dict[str, Any] = base
             for name, value in settings.items():
                 run = _with(run, name.split("."), value, place=f"{source}: [grid] {name}")
             run |= {"seed": seed, "out": out / "cells" / _cell_name(settings, seed)}

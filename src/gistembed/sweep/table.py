@@ -1,6 +1,6 @@
 """One row for each combination of settings: means over seeds and queries, with their intervals."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class SweepTable:
         axes: What varies: the values of each setting.
         rows: By dev score, the best first, where all that are finished have one; else as in the grid.
         ranked: The rows that were ranked by dev score.
+        unranked: Why none were; empty if some were, or no cell is finished.
         sets: The data sets that any row has scores on.
         warnings: What a reader should know.
     """
@@ -84,6 +85,7 @@ class SweepTable:
     axes: Mapping[str, Sequence[Any]]
     rows: tuple[Row, ...]
     ranked: tuple[Row, ...]
+    unranked: str
     sets: tuple[ScoredSet, ...]
     warnings: tuple[str, ...]
 
@@ -110,12 +112,11 @@ class SweepTable:
 
 @dataclass(frozen=True)
 class _CellScores:
-    """Scores of one finished cell by data set, after training and before; and what it was trained on."""
+    """Scores of one finished cell by data set, after training and before."""
 
     metrics: Mapping[ScoredSet, str]
     after: Mapping[ScoredSet, Scores]
     before: Mapping[ScoredSet, Scores]
-    pairs: str
 
 
 def sweep_table(record: SweepRecord, folder: SweepFolder) -> SweepTable:
@@ -135,19 +136,15 @@ def sweep_table(record: SweepRecord, folder: SweepFolder) -> SweepTable:
     rows = [_row(cells, found) for cells in points.values()]
     rows = [_against(row, rows[0]) for row in rows]
     finished = [row for row in rows if row.scores]
-    ranked: list[Row] = []
-    if len({row.scores["dev"].metric if "dev" in row.scores else None for row in finished} - {None}) == 1:
-        ranked = sorted(
-            (row for row in finished if "dev" in row.scores), key=lambda row: -row.scores["dev"].score.mean
-        )
-    if len(ranked) < len(finished):
-        ranked = []
+    unranked = _why_unranked(finished)
+    ranked = [] if unranked else sorted(finished, key=lambda row: -row.scores["dev"].score.mean)
     return SweepTable(
         axes=record.axes,
         rows=(*ranked, *(row for row in rows if row not in ranked)),
         ranked=tuple(ranked),
+        unranked=unranked,
         sets=tuple(data for data in SETS if any(data in row.scores for row in rows)),
-        warnings=tuple(_warnings(finished, found.values())),
+        warnings=tuple(_warnings(finished)),
     )
 
 
@@ -186,7 +183,6 @@ def _read(place: Path) -> _CellScores:
         metrics=metrics,
         after={data: scores[data, after].of(metric) for data, metric in metrics.items()},
         before={data: scores[data, "base"].of(metric) for data, metric in metrics.items()},
-        pairs=run.train_data.digest,
     )
 
 
@@ -238,7 +234,24 @@ def _compared(row: Row, first: Row, data: ScoredSet) -> SetScores:
     return replace(scores, against_first=difference, verdict=verdict_of(difference, queries=both[0].shape[1]))
 
 
-def _warnings(finished: Sequence[Row], cells: Iterable[_CellScores]) -> Iterator[str]:
+def _why_unranked(finished: Sequence[Row]) -> str:
+    """Why dev scores can't rank these rows; empty if they can, or if there are none."""
+    if not all("dev" in row.scores for row in finished):
+        return "no dev pairs are held out (keep_best in the base holds some out)"
+    if len({row.scores["dev"].metric for row in finished}) > 1:
+        return "dev scores are of different metrics"
+    if _differ(finished, "dev"):
+        return "dev scores are of different queries"
+    return ""
+
+
+def _differ(rows: Sequence[Row], data: ScoredSet) -> bool:
+    """Whether not all cells were scored on the same queries."""
+    queries = {frozenset(one) for row in rows for one in row.by_query.get(data, {}).values()}
+    return len(queries) > 1
+
+
+def _warnings(finished: Sequence[Row]) -> Iterator[str]:
     if not finished:
         return
     fewest = min(len(row.seeds) for row in finished)
@@ -251,5 +264,5 @@ def _warnings(finished: Sequence[Row], cells: Iterable[_CellScores]) -> Iterator
             f"each of the {others:,} intervals against the first row is one of 95 %; they are not corrected "
             "for being several"
         )
-    if len({cell.pairs for cell in cells}) > 1:
-        yield "the cells were trained on different pairs; only queries that they have in common are compared"
+    if _differ(finished, "held-out"):
+        yield "not all cells were scored on the same queries; differences are over those in common"

@@ -9,11 +9,6 @@ from gistembed.sweep.plan import SweepPlan
 from gistembed.sweep.record import CellRecord, SweepRecord
 from gistembed.sweep.table import Row, SweepTable
 
-UNRANKED = (
-    "nothing is ranked: no dev pairs are held out (keep_best in the base holds some out), and held-out pairs "
-    "are not for choosing"
-)
-
 
 def plan_lines(plan: SweepPlan, waiting: int) -> str:
     """What a sweep is going to do, for a person to check.
@@ -67,13 +62,23 @@ def summary_line(table: SweepTable) -> str:
     Args:
         table: The table of the sweep.
     """
-    best = table.best
-    line = UNRANKED if best is None else _best_line(best, table)
+    parts = [unranked_line(table) if table.best is None else _best_line(table.best, table)]
     if table.failed:
-        line += f"; {table.failed:,} of {table.cells:,} cells failed"
+        parts.append(f"{table.failed:,} of {table.cells:,} cells failed")
     if table.missing:
-        line += f"; {table.missing:,} of {table.cells:,} cells are not finished"
-    return line
+        parts.append(f"{table.missing:,} of {table.cells:,} cells are not finished")
+    return "; ".join(parts)
+
+
+def unranked_line(table: SweepTable) -> str:
+    """Why nothing is ranked.
+
+    Args:
+        table: A table without a best row.
+    """
+    if not table.unranked:
+        return "no cell is finished"
+    return f"nothing is ranked: {table.unranked}, and held-out pairs are not for choosing"
 
 
 def _best_line(best: Row, table: SweepTable) -> str:
