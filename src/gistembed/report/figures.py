@@ -12,7 +12,8 @@ ACCURACY = "in_batch_accuracy"
 
 SYMBOLS = {"base": "circle", "unguided": "square", "guided": "diamond"}
 DASHES = {"ap": "solid", "aa": "dash", "an": "dashdot", "pp": "dot", "pa": "longdash"}
-_MARKS = ("circle", "square", "triangle-up", "x", "star")
+# As many that no two of the lines that are named have mark and dash in common.
+_MARKS = ("circle", "square", "triangle-up", "x", "star", "cross", "triangle-down")
 # More lines than these are told apart under the pointer, not by a legend.
 _MOST_NAMED = 8
 TONES = {"better": "better", "not distinguishable": "same", "worse": "worse"}
@@ -127,8 +128,9 @@ def over_values(
         mean: Means over the lines that are whole; None if none is. If any, intervals are shown of these.
         titles: What the values are of, and what the scores are.
     """
-    figure = _figure(height=320)
-    values, named = [_literal(value) for value in values], len(lines) <= _MOST_NAMED
+    values, named = [_literal(value) for value in values], 1 < len(lines) <= _MOST_NAMED
+    legend = 22 * (len(lines) + 1) if named else 0
+    figure = _figure(height=290 + legend)
     for place, (name, scores) in enumerate(lines.items() if mean is None or len(lines) > 1 else ()):
         dash, symbol = list(DASHES.values())[place % len(DASHES)], _MARKS[place % len(_MARKS)]
         trace = _scores_at(values, scores, name, bars=mean is None)
@@ -139,7 +141,11 @@ def over_values(
         trace = _scores_at(values, mean, name, bars=True)
         trace.update(line={"color": "var(--guided)", "width": 2.5})
         figure.add_trace(trace.update(marker={"color": "var(--guided)", "size": 10, "symbol": "diamond"}))
-    figure.update_layout(showlegend=named and len(figure.data) > 1, legend={"y": -0.28, "yanchor": "top"})
+    figure.update_layout(
+        showlegend=named,
+        legend={"orientation": "v", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
+        margin={"b": 64 + legend},
+    )
     # All values have a place, in their order, whichever of them have scores.
     figure.update_xaxes(
         title_text=_literal(titles[0]),
