@@ -101,6 +101,7 @@ def test_nothing_but_results_is_left(finished):
         "model",
         "report.html",
         "run.json",
+        "scores.parquet",
         "unguided",
     ]
 

@@ -46,6 +46,7 @@ def save_bert(
     prompts: Mapping[str, str] | None = None,
     default_prompt: str | None = None,
     max_length: int = MAX_LENGTH,
+    positions: int = 64,
     seed: int = 0,
     dropout: float = 0.1,
 ) -> Path:
@@ -58,7 +59,7 @@ def save_bert(
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=2 * DIMENSIONS,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
     )

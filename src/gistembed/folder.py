@@ -14,6 +14,7 @@ from gistembed.models import EmbeddingModel, no_progress_bars
 from gistembed.record import ProgressRecord, Record, RunRecord
 
 Begun = TypeVar("Begun", bound=ProgressRecord)
+Recorded = TypeVar("Recorded", bound=Record)
 
 
 def unfinished_record(place: Path, kind: type[Begun], *, resume: bool) -> Begun | None:
@@ -30,6 +31,40 @@ def unfinished_record(place: Path, kind: type[Begun], *, resume: bool) -> Begun 
     Raises:
         UserError: If the folder can't be used.
     """
+    path, record = place.parent, _record_in(place, kind)
+    if record is None:
+        return None
+    if record.status == "finished":
+        raise UserError(f"--out {path}: holds a finished run; choose another folder")
+    if not resume:
+        raise UserError(
+            f"--out {path}: holds an unfinished run; go on with --resume, or choose another folder"
+        )
+    return record
+
+
+def begun_record(place: Path, kind: type[Recorded], *, what: str, resume: bool) -> Recorded | None:
+    """`unfinished_record` for what can be gone on with after it was finished, too.
+
+    Args:
+        place: Where the record stands, in a folder that need not exist yet.
+        kind: The class of the record.
+        what: What the record is of, with its article.
+        resume: Whether the user wants to go on with what was begun there.
+
+    Returns:
+        The record; None for a fresh folder.
+
+    Raises:
+        UserError: If the folder can't be used.
+    """
+    record = _record_in(place, kind)
+    if record is not None and not resume:
+        raise UserError(f"--out {place.parent}: holds {what}; go on with --resume, or choose another folder")
+    return record
+
+
+def _record_in(place: Path, kind: type[Recorded]) -> Recorded | None:
     path = place.parent
     if path.exists() and not path.is_dir():
         raise UserError(f"--out {path}: a file; choose a folder")
@@ -40,18 +75,11 @@ def unfinished_record(place: Path, kind: type[Begun], *, resume: bool) -> Begun 
     if not place.is_file():
         raise UserError(f"--out {path}: holds files of something else; choose an empty or a new folder")
     try:
-        record = kind.model_validate_json(place.read_bytes())
+        return kind.model_validate_json(place.read_bytes())
     except (ValidationError, OSError) as error:
         raise UserError(
             f"--out {path}: its {place.name} can't be read by this version; choose another folder"
         ) from error
-    if record.status == "finished":
-        raise UserError(f"--out {path}: holds a finished run; choose another folder")
-    if not resume:
-        raise UserError(
-            f"--out {path}: holds an unfinished run; go on with --resume, or choose another folder"
-        )
-    return record
 
 
 def write_record(place: Path, record: Record) -> None:
@@ -96,6 +124,11 @@ class RunFolder:
     def report(self) -> Path:
         """The page that people look at."""
         return self.path / "report.html"
+
+    @property
+    def query_scores(self) -> Path:
+        """The score of each query."""
+        return self.path / "scores.parquet"
 
     @property
     def checkpoints(self) -> Path:

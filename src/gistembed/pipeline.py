@@ -24,6 +24,7 @@ from gistembed.evaluate import (
     rank_at,
     score,
     verdict_line,
+    write_query_scores,
 )
 from gistembed.files import write_whole
 from gistembed.folder import RunFolder
@@ -48,7 +49,7 @@ from gistembed.record import (
 )
 from gistembed.report import render_card, render_report
 from gistembed.saving import save_trained
-from gistembed.terms import DataSet, TrainedModel
+from gistembed.terms import ScoredSet, TrainedModel
 from gistembed.train import KeepBest, TrainingOutcome, steps_between, stops_after_step, train_student
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ def _go(run: PreparedRun, folder: RunFolder, journal: Journal, console: Console)
     finished = journal.record.model_copy(update=changes)
     write_whole(folder.model("model") / "README.md", render_card(finished).encode())
     write_whole(folder.report, render_report(finished).encode())
+    write_query_scores(folder.query_scores, _scored(run), scores)
     # Last, so that a run that calls itself finished has everything.
     journal.add(**changes)
     folder.finish()
@@ -387,12 +389,18 @@ def _noticed(finding: TrainingFinding, name: TrainedModel, journal: Journal, con
 
 def _score(
     run: PreparedRun, model: EmbeddingModel, name: str, journal: Journal, console: Console
-) -> dict[DataSet, ModelScores]:
-    """One model's scores on every task."""
-    stage = f"evaluate {name}"
-    texts = sum(len(task.queries) + len(task.documents) for task in run.tasks.values())
+) -> dict[ScoredSet, ModelScores]:
+    """One model's scores on every task, and on what the best is chosen by."""
+    stage, tasks = f"evaluate {name}", _scored(run)
+    texts = sum(len(task.queries) + len(task.documents) for task in tasks.values())
     with journal.timed(stage), console.stage(stage, texts) as progress:
-        return {data: _model_scores(model, task, run.plan.dims, progress) for data, task in run.tasks.items()}
+        return {data: _model_scores(model, task, run.plan.dims, progress) for data, task in tasks.items()}
+
+
+def _scored(run: PreparedRun) -> dict[ScoredSet, RetrievalTask]:
+    """The dev pairs are scored too, but apart: what chose a model is no evidence for it."""
+    tasks: dict[ScoredSet, RetrievalTask] = {} if run.dev is None else {"dev": run.dev}
+    return tasks | dict(run.tasks.items())
 
 
 def _model_scores(

@@ -37,7 +37,7 @@ def choose_dev(
     if config.keep_best is None:
         return train, None, split
     try:
-        chosen = hold_out(train, share=config.dev, seed=config.seed)
+        chosen = hold_out(train, share=config.dev, seed=config.seed_of_split)
     except UserError as error:
         raise UserError(
             f"--keep-best {config.keep_best}: too few of the {len(train)} training pairs can be held out to "

@@ -117,7 +117,7 @@ def split_pairs(config: RunConfig, pairs: Pairs) -> tuple[Pairs, Pairs, Pairs, P
         pairs = normalised(pairs, same)
         given = given and normalised(given, same)
     if given is None:
-        split = hold_out(pairs, share=config.holdout, seed=config.seed)
+        split = hold_out(pairs, share=config.holdout, seed=config.seed_of_split)
         record = SplitRecord(
             method=split.method,
             train_pairs=len(split.train),

@@ -55,6 +55,13 @@ def test_a_search_goes_on_with_resume(interrupted, data):
     assert interrupted("gistembed.search.run_search", *words) == f"go on with: {again(*words, '--resume')}"
 
 
+def test_a_sweep_goes_on_with_resume(interrupted, tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text('seeds = [1, 2]\n[base]\ndata = "d"\nstudent = "s"\nguide = "g"\n')
+    words = ("sweep", path, "--out", tmp_path / "o")
+    assert interrupted("gistembed.sweep.run_sweep", *words) == f"go on with: {again(*words, '--resume')}"
+
+
 def test_encoding_goes_on_by_itself(interrupted, data):
     words = ("guide", "encode", data, "--guide", "g")
     line = f"what is encoded stays; go on with: {again(*words)}"

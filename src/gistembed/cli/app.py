@@ -18,6 +18,7 @@ from gistembed.cli.guide import guide
 from gistembed.cli.quantise import quantise
 from gistembed.cli.search import search
 from gistembed.cli.selftest import selftest
+from gistembed.cli.sweep import sweep
 from gistembed.errors import Terminated, UserError
 from gistembed.files import storage_error
 
@@ -33,6 +34,7 @@ app.command()(cotrain)
 app.command()(search)
 app.command()(evaluate)
 app.command()(selftest)
+app.command()(sweep)
 app.command()(blend)
 app.command()(export)
 app.command()(quantise)
@@ -87,7 +89,7 @@ def _what_became() -> str:
         return "nothing was written"
     program = [sys.executable, "-m", "gistembed"] if sys.argv[0].endswith("__main__.py") else ["gistembed"]
     match given:
-        case ["fit" | "cotrain" | "search", *_]:
+        case ["fit" | "cotrain" | "search" | "sweep", *_]:
             again = [*(one for one in given if one != "--resume"), "--resume"]
             return f"go on with: {shlex.join([*program, *again])}"
         case ["evaluate", *_]:

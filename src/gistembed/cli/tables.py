@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gistembed.cotraining import CoTrainRecord
     from gistembed.search import SearchRecord
     from gistembed.selftest import CheckResult
+    from gistembed.sweep import SweepTable
 
 # What fits an eighty-column terminal; the report has them all.
 _METRICS_SHOWN = 3
@@ -146,6 +147,23 @@ def trial_table(record: "SearchRecord") -> Table:
             style="bold" if trial.number == record.best else "",
         )
     return table
+
+
+def settings_table(table: "SweepTable") -> Table:
+    """One row for each combination of settings of a sweep; each column says which data set it is of.
+
+    Args:
+        table: The table of the sweep.
+    """
+    from gistembed.sweep.written import heads, lines
+
+    ranked = "ranked by dev" if table.ranked else "in the order of the grid"
+    shown = Table(title=f"settings, {ranked}; means over seeds and queries")
+    for place, name in enumerate(heads(table)):
+        shown.add_column(Text(name), justify="left" if place < len(table.axes) else "right")
+    for row, line in zip(table.rows, lines(table), strict=True):
+        shown.add_row(*map(Text, line), style="bold" if row is table.best else "")
+    return shown
 
 
 def signed(interval: Interval) -> str:

@@ -178,6 +178,7 @@ class RunConfig(BaseModel):
         patience: After so many scores without a new best, training stops; never by default.
         save_every: When a checkpoint is written: after so many steps, or so many seconds (``"300s"``).
         seed: Seed of the split, the batches, dropout and resampling.
+        split_seed: Seed of the split alone, where runs with several seeds are to be scored on the same pairs.
         store: Folder of the guide's vectors; the user's cache folder by default.
         student_prompts: What the student reads before a text, by role, in place of its own prompts.
         guide_prompts: The same for the guide.
@@ -240,6 +241,7 @@ class RunConfig(BaseModel):
     patience: int | None = Field(default=None, ge=1)
     save_every: SaveEvery = "300s"
     seed: int = Field(default=42, ge=0, lt=2**32)
+    split_seed: int | None = Field(default=None, ge=0, lt=2**32)
     store: Path | None = None
     student_prompts: dict[Role, str] = {}
     guide_prompts: dict[Role, str] = {}
@@ -264,6 +266,11 @@ class RunConfig(BaseModel):
                 '[mask] scorer = "student": the student is its own guide; leave guide out', "guide"
             )
         return self
+
+    @property
+    def seed_of_split(self) -> int:
+        """What decides which pairs are held out."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def guides_itself(self) -> bool:

@@ -62,7 +62,7 @@ def without_dev(data: RunPairs, config: CoTrainConfig) -> tuple[RunPairs, Retrie
     if not isinstance(config.dev, float):
         return _without_given(data, config)
     try:
-        chosen = hold_out(data.train, share=config.dev, seed=config.models["a"].seed)
+        chosen = hold_out(data.train, share=config.dev, seed=config.models["a"].seed_of_split)
     except UserError as error:
         raise UserError(
             f"--dev {config.dev:g}: too few of the {len(data.train)} training pairs can be taken to choose "

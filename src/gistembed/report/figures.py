@@ -1,6 +1,6 @@
 """The report's charts as plotly figures, coloured by the page's CSS variables so as to follow its theme."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -12,6 +12,10 @@ ACCURACY = "in_batch_accuracy"
 
 SYMBOLS = {"base": "circle", "unguided": "square", "guided": "diamond"}
 DASHES = {"ap": "solid", "aa": "dash", "an": "dashdot", "pp": "dot", "pa": "longdash"}
+# As many that no two of the lines that are named have mark and dash in common.
+_MARKS = ("circle", "square", "triangle-up", "x", "star", "cross", "triangle-down")
+# More lines than these are told apart under the pointer, not by a legend.
+_MOST_NAMED = 8
 TONES = {"better": "better", "not distinguishable": "same", "worse": "worse"}
 
 
@@ -128,6 +132,83 @@ def dev_scores(trainings: list[TrainingRecord]) -> go.Figure | None:
             )
         )
     return figure
+
+
+def over_values(
+    values: Sequence[str],
+    lines: Mapping[str, Sequence[Interval | None]],
+    mean: Sequence[Interval] | None,
+    titles: tuple[str, str],
+) -> go.Figure:
+    """Scores at several values of a setting: a line for each choice of the other settings, and their mean.
+
+    Args:
+        values: The values, as words.
+        lines: Scores at each value by what the other settings are, in words; None where there is none.
+        mean: Means over the lines that are whole; None if none is. If any, intervals are shown of these.
+        titles: What the values are of, and what the scores are.
+    """
+    values, named = [_literal(value) for value in values], 1 < len(lines) <= _MOST_NAMED
+    legend = 22 * (len(lines) + 1) if named else 0
+    figure = _figure(height=290 + legend)
+    for place, (name, scores) in enumerate(lines.items() if mean is None or len(lines) > 1 else ()):
+        dash, symbol = list(DASHES.values())[place % len(DASHES)], _MARKS[place % len(_MARKS)]
+        trace = _scores_at(values, scores, name, bars=mean is None)
+        trace.update(line={"color": "var(--base)", "width": 1.5, "dash": dash}, showlegend=named)
+        figure.add_trace(trace.update(marker={"color": "var(--base)", "size": 7, "symbol": symbol}))
+    if mean is not None:
+        name = "mean of these" if len(lines) > 1 else titles[1]
+        trace = _scores_at(values, mean, name, bars=True)
+        trace.update(line={"color": "var(--guided)", "width": 2.5})
+        figure.add_trace(trace.update(marker={"color": "var(--guided)", "size": 10, "symbol": "diamond"}))
+    figure.update_layout(
+        showlegend=named,
+        legend={"orientation": "v", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
+        margin={"b": 64 + legend},
+    )
+    # All values have a place, in their order, whichever of them have scores.
+    figure.update_xaxes(
+        title_text=_literal(titles[0]),
+        type="category",
+        categoryorder="array",
+        categoryarray=values,
+        range=[-0.5, len(values) - 0.5],
+        showgrid=False,
+    )
+    figure.update_yaxes(title_text=titles[1], nticks=6, tickformat=".3~f")
+    return figure
+
+
+def _scores_at(
+    values: Sequence[str], scores: Sequence[Interval | None], name: str, *, bars: bool
+) -> go.Scatter:
+    """Means at those values that have one, with their intervals as bars or under the pointer only."""
+    there = [(value, one) for value, one in zip(values, scores, strict=True) if one is not None]
+    trace = go.Scatter(
+        name=_literal(name),
+        x=[value for value, _ in there],
+        y=[one.mean for _, one in there],
+        mode="lines+markers",
+        customdata=[words.within(one, words.score) for _, one in there],
+        hovertemplate="%{customdata}",
+    )
+    if bars:
+        trace.update(
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [one.high - one.mean for _, one in there],
+                "arrayminus": [one.mean - one.low for _, one in there],
+                "thickness": 2,
+                "width": 5,
+            }
+        )
+    return trace
+
+
+def _literal(text: str) -> str:
+    """Words of a user, which Plotly would read as markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _figure(height: int) -> go.Figure:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 
 import plotly.graph_objects as go
@@ -21,20 +22,34 @@ def render_report(record: RunRecord) -> str:
     Args:
         record: What the run left behind, finished or not.
     """
+    return render_page(
+        "report.html.j2",
+        _charts(record),
+        run=record,
+        mask=mask_words(record.config),
+        held_out=next((e for e in record.evaluations if e.data == "held-out"), None),
+        retention=next((e for e in record.evaluations if e.data == "retention"), None),
+    )
+
+
+def render_page(template: str, charts: Mapping[str, go.Figure | None], **content: object) -> str:
+    """A self-contained page in the report's style: what comes from outside is escaped, nothing is loaded.
+
+    Args:
+        template: Its template, in the report's folder.
+        charts: The charts that there is data for, by the id of their place on the page.
+        content: What else the template needs, by name.
+    """
     scripts = [plotly.offline.get_plotlyjs(), _asset("report.js")]
-    charts = _charts(record)
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template(template)
         .render(
-            run=record,
-            mask=mask_words(record.config),
-            held_out=next((e for e in record.evaluations if e.data == "held-out"), None),
-            retention=next((e for e in record.evaluations if e.data == "retention"), None),
             style=Markup(_asset("report.css")),
             scripts=[Markup(script) for script in scripts],
             policy=_policy(scripts),
             charts={name: json.loads(chart.to_json()) for name, chart in charts.items() if chart is not None},
+            **content,
         )
     )
 

@@ -99,7 +99,7 @@ def prepare_bench(run: PreparedRun, console: Console) -> Bench:
         UserError: If too few pairs would be left on a side.
     """
     try:
-        split = hold_out(run.train, share=_DEV_SHARE, seed=run.config.seed)
+        split = hold_out(run.train, share=_DEV_SHARE, seed=run.config.seed_of_split)
     except UserError as error:
         raise UserError(
             f"search: too few of the {len(run.train)} training pairs can be held out to score trials on "

@@ -3,10 +3,8 @@
 import shutil
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from gistembed.errors import UserError
-from gistembed.files import can_be_written, write_whole
+from gistembed.files import write_whole
+from gistembed.folder import begun_record
 from gistembed.search.record import SearchRecord, as_json
 
 
@@ -29,23 +27,7 @@ class SearchFolder:
             UserError: If the folder can't be used.
         """
         self.path = path
-        self.begun: SearchRecord | None = None
-        if path.exists() and not path.is_dir():
-            raise UserError(f"--out {path}: a file; choose a folder")
-        if not path.exists() or not any(path.iterdir()):
-            if not can_be_written(path):
-                raise UserError(f"--out {path}: can't be written; choose another folder")
-            return
-        if not self.record_path.is_file():
-            raise UserError(f"--out {path}: holds files of something else; choose an empty or a new folder")
-        if not resume:
-            raise UserError(f"--out {path}: holds a search; go on with --resume, or choose another folder")
-        try:
-            self.begun = SearchRecord.model_validate_json(self.record_path.read_bytes())
-        except (ValidationError, OSError) as error:
-            raise UserError(
-                f"--out {path}: its search.json can't be read by this version; choose another folder"
-            ) from error
+        self.begun = begun_record(self.record_path, SearchRecord, what="a search", resume=resume)
 
     @property
     def record_path(self) -> Path:

@@ -20,6 +20,7 @@ _NOT_SEARCHED = {
     "retention": "the retention pairs stay out of a search",
     "holdout": "the held-out pairs stay out of a search",
     "seed": "the best of several seeds is luck, not a setting",
+    "split_seed": "trials scored on other pairs can't be compared",
     "dev": "it decides which pairs score a trial",
     "keep_best": "trials are scored by their last step",
     "eval_every": "trials are scored by their last step",

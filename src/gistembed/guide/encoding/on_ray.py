@@ -43,13 +43,11 @@ def encode_on_ray(
     Raises:
         UserError: See `encode_run`; or if Ray isn't there, or workers die again and again.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        from ray.data import ActorPoolStrategy, DataContext
-    except ImportError as error:
-        raise UserError("--ray needs the package ray; run `pip install 'gistembed[ray]'`") from error
-    with _connected():
+    require_ray()
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext
+
+    with connected():
         DataContext.get_current().enable_progress_bars = False
         # What it has to say about an error, the error says.
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
@@ -72,8 +70,21 @@ def encode_on_ray(
             on_progress(row["encoded"])
 
 
+def require_ray() -> None:
+    """Make sure that Ray is there.
+
+    Raises:
+        UserError: If it isn't installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        raise UserError("--ray needs the package ray; run `pip install 'gistembed[ray]'`") from error
+
+
 @contextmanager
-def _connected() -> Iterator[None]:
+def connected() -> Iterator[None]:
     """A connection to the cluster: the one that is there, or one for as long as this lasts."""
     import ray
 
