@@ -162,7 +162,7 @@ def test_the_same_file_again(build, tmp_path):
         (["{out}", "--topk", "0"], "--topk 0: choose 1 or more"),
         (
             ["{out}", "--task", "a", "--task", "b"],
-            "--task: 2 names for 1 sources; give one for each, in order",
+            "--task: 2 names for 1 source; give one for each, in order",
         ),
         (
             ["{out}", "--columns", "text=text,anchor=label"],

@@ -89,7 +89,7 @@ BEIR_CASES = [
     ({'queries.jsonl': QUERIES + '{"_id":"q3","text":""}\n'}, "f/queries.jsonl:3: column 'text' is empty. Every document and query needs a text."),
     ({'queries.jsonl': QUERIES + '{"id":"q3","text":"a"}\n'}, "f/queries.jsonl:3: column '_id' is empty or missing. Every text of a corpus needs an id."),
     ({'queries.jsonl': QUERIES + '{"_id":"q3","text":{"a":1}}\n'}, "f/queries.jsonl:3: column 'text' holds an object ({'a': 1}), not text. Write it as text or drop the row."),
-    ({'corpus.jsonl': None, 'corpus.jsonl.gz': b'\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\x8a\xcfLQ\xb2RJ1T\xd2Q*\xc9,\xc9I\x05rB@\xec\xd4\x8a\x12 \xb3B\xa9\x96\xab\x1a\xa6\xc6\x08I\rBI%P\t'}, 'f/corpus.jsonl.gz:1: the packed file is damaged or cut off here (Truncated compressed stream). Get it anew.'),
+    ({'corpus.jsonl': None, 'corpus.jsonl.gz': b'\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\x8a\xcfLQ\xb2RJ1T\xd2Q*\xc9,\xc9I\x05rB@\xec\xd4\x8a\x12 \xb3B\xa9\x96\xab\x1a\xa6\xc6\x08I\rBI%P\t'}, 'f/corpus.jsonl.gz:3: the packed file is damaged or cut off here (Truncated compressed stream). Get it anew.'),
     ({'corpus.jsonl': None}, 'f: there are judgements (qrels), but no corpus.jsonl. Add it to the folder.'),
     ({'corpus.jsonl.gz': b''}, "f: 'corpus.jsonl', 'corpus.jsonl.gz' are one file twice. Leave one of them in the folder."),
     ({'queries.jsonl.zst': b''}, "f: 'queries.jsonl', 'queries.jsonl.zst' are one file twice. Leave one of them in the folder."),
@@ -154,7 +154,7 @@ MSMARCO_CASES = [
     ({'qidpidtriples.train.tsv': '7 1 2\n'}, "f/qidpidtriples.train.tsv:1: the line has 1 field, not 3 ('qid', 'positive', 'negative'). Part them by one tab each; the texts hold none."),
     ({'qidpidtriples.train.tsv': b'7\t1\t\xff\n'}, 'f/qidpidtriples.train.tsv:1: byte 0xff at column 5 is not valid UTF-8. Save the file as UTF-8 or drop the line.'),
     ({'collection.tsv': 'DIR'}, 'f: the folder is not one that `datasets` saved to disk, or it is damaged. Give a .jsonl, .ndjson, .json, .csv or .tsv file (also .gz or .zst), a .parquet, .arrow or .feather file, or a folder of BEIR, Tevatron, MS MARCO or `datasets`.'),
-    ({'collection.tsv': None, 'collection.tsv.gz': b'\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x033\xe4\xac\xe02\xe2\xac\xe42'}, 'f/collection.tsv.gz:1: the packed file is damaged or cut off here (Truncated compressed stream). Get it anew.'),
+    ({'collection.tsv': None, 'collection.tsv.gz': b'\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x033\xe4\xac\xe02\xe2\xac\xe42'}, 'f/collection.tsv.gz:3: the packed file is damaged or cut off here (Truncated compressed stream). Get it anew.'),
 ]  # fmt: skip
 
 
