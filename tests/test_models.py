@@ -53,6 +53,16 @@ def refusal(name, **arguments):
     return str(caught.value)
 
 
+def test_embeddings_may_keep_their_length(static_folder):
+    """Normalised all the same, a classifier would see other vectors than the model gives."""
+    model = load_model(static_folder, option="--student")
+    raw = model.embed(["a rose", "sky"], "document", normalised=False)
+    np.testing.assert_allclose(raw, model.model.encode(["a rose", "sky"]), atol=1e-6)
+    assert abs(np.linalg.norm(raw, axis=1) - 1).min() > 0.1
+    unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.embed(["a rose", "sky"], "document"), unit, atol=1e-6)
+
+
 def test_facts_of_a_transformer(bert, bert_folder):
     assert (bert.name, bert.kind, bert.dimensions, bert.max_length) == (
         str(bert_folder),

@@ -91,7 +91,15 @@ def test_documents_in_blocks_are_ranked_as_all_at_once(monkeypatch):
     whole = score_task(task, embed_of(vectors))
     monkeypatch.setattr(ranked_module, "DOCUMENT_BLOCK", 64)
     monkeypatch.setattr(ranked_module, "_EMBEDDED_AT_ONCE", 128)
-    assert score_task(task, embed_of(vectors)).metrics == whole.metrics
+    sizes = []
+    embed = embed_of(vectors)
+
+    def counting(texts, use):
+        sizes.append(len(texts))
+        return embed(texts, use)
+
+    assert score_task(task, counting).metrics == whole.metrics
+    assert sizes == [20, 128, 128, 44]
     cosines = [
         [
             np.dot(vectors[q], vectors[d]) / np.linalg.norm(vectors[q]) / np.linalg.norm(vectors[d])

@@ -20,7 +20,7 @@ def evaluation_table(evaluated: Sequence[Evaluated]) -> Table:
     cells = {(one.model, one.task): one for one in evaluated}
     table = Table()
     for name in ("task", "scored on", "metric"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in source_names(models):
         table.add_column(Text(name), justify="right", no_wrap=True)
     for task in tasks:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,7 +109,9 @@ def _score(encoder: StandardEncoder, task: Any, folder: ResultFolder) -> Result:
     mteb = require_mteb()
     place = folder.begin(encoder.found, encoder.model)
     name = folder.place(encoder.found, task.metadata.name)
-    with TemporaryDirectory(dir=place, prefix=".") as beside, _no_bars():
+    with TemporaryDirectory(dir=place, prefix=".") as beside, _no_bars(), warnings.catch_warnings():
+        # What evaluators warn of (a class that nothing is taken for) is in the scores.
+        warnings.filterwarnings("ignore", module=r"(sklearn|mteb\._evaluators)\b")
         try:
             (scored,) = mteb.evaluate(
                 encoder,
