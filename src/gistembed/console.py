@@ -34,6 +34,10 @@ class Console:
         """One line; user text in it is shown as it is, never read as markup."""
         self._console.print(text, markup=False, soft_wrap=True)
 
+    def answer(self, text: str) -> None:
+        """One line in answer to what the person just did, such as Ctrl-C."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
     def show(self, table: Table) -> None:
         """A table."""
         self._console.print(table)

@@ -281,7 +281,7 @@ def _train(
     if not outcome.finished:
         raise _stopped(outcome)
     waiting = "stopping when the model is saved; once more stops at once"
-    with stops_after_step(lambda: console.say(waiting)) as stop:
+    with stops_after_step(lambda: console.answer(waiting)) as stop:
         saved = save_trained(run, student, folder, place)
         training = TrainingRecord(
             model=name,
@@ -342,7 +342,7 @@ def _trained(
             resume=folder.unfinished is not None,
             best=best,
             on_step=on_step,
-            on_interrupt=lambda: console.say("stopping after this step; once more stops at once"),
+            on_interrupt=lambda: console.answer("stopping after this step; once more stops at once"),
             on_finding=on_finding,
             warn=console.warn,
         )

@@ -167,6 +167,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(run, sweep_file, out, mon
     assert code == 0
     assert printed.endswith("; 2 of 4 cells are not finished\n")
     assert [row["seeds"] for row in rows_of(out)] == ["1 2", ""]
+    assert "<span>interrupted</span>" in (out / "report.html").read_text(encoding="utf-8")
     assert len(calls) == 3
 
     assert run("sweep", path, "--out", out, "--resume")[0] == 0

@@ -32,7 +32,7 @@ def row_of(settings, scores, *, failed=0, data=("held-out",)):
 def table_of(rows, axes, *, ranked=False):
     sets = tuple(one for one in ("dev", "held-out") if any(one in row.scores for row in rows))
     why = "" if ranked or not sets else "a reason"
-    return SweepTable(axes, tuple(rows), tuple(rows) if ranked else (), why, sets, ("a warning",))
+    return SweepTable(axes, tuple(rows), tuple(rows) if ranked else (), 0, why, sets, ("a warning",))
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ def test_the_last_line_names_the_best_and_what_is_missing():
         row_of({"x": 0.1}, {1: (0.2, 0.2)}, failed=1, data=("dev", "held-out")),
     ]
     assert summary_line(table_of(rows, {"x": [0.1, 0.5]}, ranked=True)) == (
-        "best by dev nDCG@10 of 2 settings: x 0.5: dev 0.400 [0.400, 0.400]; held-out nDCG@10 "
-        "0.400 [0.400, 0.400], +0.150 [+0.150, +0.150] against the student before training; "
+        "best by dev nDCG@10 of 2 settings: x 0.5: dev 0.400 [0.400, 0.400], alone in front; held-out "
+        "nDCG@10 0.400 [0.400, 0.400], +0.150 [+0.150, +0.150] against the student before training; "
         "the held-out pairs chose nothing; 1 of 4 cells failed"
     )
 
@@ -149,3 +149,25 @@ def test_nothing_of_a_user_is_markup(hostile):
 
 def test_each_finished_cell_has_its_report(hostile):
     assert '<a href="cells/a%2Cb%3D%3Ci%3E/report.html">finished</a>' in hostile
+
+
+def test_the_terminal_has_room_for_every_number():
+    """In 80 columns, with two axes, dev, and the longest that a number can be."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    from gistembed.cli.tables import settings_table
+
+    rows = [
+        row_of({"learning_rate": 0.002, "temperature": 0.02}, {1: (0.1, 0.3)}, data=("dev", "held-out")),
+        row_of(
+            {"learning_rate": 0.002, "temperature": 0.1}, {1: (0.2, 0.4)}, failed=1, data=("dev", "held-out")
+        ),
+    ]
+    table = table_of(rows, {"learning_rate": [0.002], "temperature": [0.02, 0.1]}, ranked=True)
+    file = StringIO()
+    Console(file=file, width=80).print(settings_table(table))
+    assert "…" not in file.getvalue()
+    assert "0.100 to 0.300" in file.getvalue()
+    assert "1 of 2 cells" in file.getvalue()

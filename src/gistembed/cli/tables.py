@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gistembed.search import SearchRecord
     from gistembed.selftest import CheckResult
     from gistembed.sweep import SweepTable
+    from gistembed.terms import ScoredSet
 
 # What fits an eighty-column terminal; the report has them all.
 _METRICS_SHOWN = 3
@@ -153,17 +154,42 @@ def settings_table(table: "SweepTable") -> Table:
     """One row for each combination of settings of a sweep; each column says which data set it is of.
 
     Args:
-        table: The table of the sweep.
+        table: The table of the sweep; its files hold more columns than a terminal has room for.
     """
-    from gistembed.sweep.written import heads, lines
+    from gistembed.sweep.words import settings_line
 
     ranked = "ranked by dev" if table.ranked else "in the order of the grid"
     shown = Table(title=f"settings, {ranked}; means over seeds and queries")
-    for place, name in enumerate(heads(table)):
-        shown.add_column(Text(name), justify="left" if place < len(table.axes) else "right")
-    for row, line in zip(table.rows, lines(table), strict=True):
-        shown.add_row(*map(Text, line), style="bold" if row is table.best else "")
+    shown.add_column("settings")
+    sets: tuple[ScoredSet, ...] = ("dev", "held-out") if table.ranked else ("held-out",)
+    differences = ("against the first row",) if table.ranked else ("against base", "against the first row")
+    metrics = {data: one.metric for row in table.rows for data, one in row.scores.items()}
+    for name in (
+        *(f"{data} {metrics.get(data, '')}" for data in sets),
+        *(f"held-out, {name}" for name in differences),
+    ):
+        shown.add_column(name, justify="right", min_width=16 if "," in name else 14)
+    for row in table.rows:
+        words = settings_line(row.settings).replace(", ", "\n")
+        if len(row.seeds) < row.cells:
+            words += f"\n{len(row.seeds)} of {row.cells} cells finished"
+        intervals = [scores.score if (scores := row.scores.get(data)) else None for data in sets]
+        held_out = row.scores.get("held-out")
+        intervals += (
+            [held_out.gain, held_out.against_first][-len(differences) :]
+            if held_out
+            else [None] * len(differences)
+        )
+        numbers = [_two_lines(one, "+" if place >= len(sets) else "") for place, one in enumerate(intervals)]
+        shown.add_row(Text(words), *numbers, style="bold" if row is table.best else "")
     return shown
+
+
+def _two_lines(interval: Interval | None, sign: str) -> str:
+    if interval is None:
+        return ""
+    mean, low, high = (f"{value:{sign}.3f}" for value in (interval.mean, interval.low, interval.high))
+    return f"{mean}\n{low} to {high}"
 
 
 def signed(interval: Interval) -> str:

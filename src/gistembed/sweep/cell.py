@@ -3,6 +3,8 @@
 import json
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gistembed.config import RunConfig
@@ -17,13 +19,19 @@ _TRACEBACK = "traceback.txt"
 
 
 class CellConsole(Console):
-    """Shows progress bars of a cell's stages; what its run has to say stands in its own report."""
+    """Shows a cell's stages while they last; what its run has to say stands in its own report."""
 
     def say(self, text: str) -> None:
         """Nothing."""
 
     def warn(self, text: str) -> None:
         """Nothing."""
+
+    @contextmanager
+    def stage(self, name: str, total: int, *, passing: bool = True) -> Iterator[Callable[[int], None]]:
+        """A progress bar that goes away when the stage is done, whatever is asked for."""
+        with super().stage(name, total, passing=True) as progress:
+            yield progress
 
 
 def fresh_record(cell: Cell) -> CellRecord:

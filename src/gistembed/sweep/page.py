@@ -10,7 +10,7 @@ from gistembed.report.html import render_page
 from gistembed.sweep.profiles import label, marginal, profiles, shown_set
 from gistembed.sweep.record import SweepRecord
 from gistembed.sweep.table import Row, SweepTable
-from gistembed.sweep.words import settings_line, unranked_line
+from gistembed.sweep.words import settings_line, tied_line, unranked_line
 from gistembed.sweep.written import heads, shown_sets
 from gistembed.terms import ScoredSet
 
@@ -54,6 +54,7 @@ def render_sweep(record: SweepRecord, table: SweepTable, summary: str) -> str:
         best=table.best,
         summary=summary,
         unranked=unranked_line(table),
+        tied=tied_line(table) if table.best else "",
         heads=heads(table),
         sets=shown_sets(table),
         meanings=_MEANINGS,

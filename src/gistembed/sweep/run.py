@@ -112,7 +112,7 @@ def tabulate(plan: SweepPlan) -> SweepResult:
         raise UserError(f"--out {plan.out}: holds no sweep; leave --table out to begin one")
     before = {cell.name: cell for cell in folder.begun.cells}
     cells = [before.get(cell.name, cell) if cell.status == "waiting" else cell for cell in record.cells]
-    return _tabulated(folder, record.model_copy(update={"cells": cells}))
+    return _tabulated(folder, record.model_copy(update={"status": folder.begun.status, "cells": cells}))
 
 
 def _tabulated(folder: SweepFolder, record: SweepRecord) -> SweepResult:

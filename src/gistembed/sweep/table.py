@@ -77,6 +77,7 @@ class SweepTable:
         axes: What varies: the values of each setting.
         rows: By dev score, the best first, where all that are finished have one; else as in the grid.
         ranked: The rows that were ranked by dev score.
+        tied: How many of the others the dev score doesn't tell from the first of them.
         unranked: Why none were; empty if some were, or no cell is finished.
         sets: The data sets that any row has scores on.
         warnings: What a reader should know.
@@ -85,6 +86,7 @@ class SweepTable:
     axes: Mapping[str, Sequence[Any]]
     rows: tuple[Row, ...]
     ranked: tuple[Row, ...]
+    tied: int
     unranked: str
     sets: tuple[ScoredSet, ...]
     warnings: tuple[str, ...]
@@ -142,6 +144,7 @@ def sweep_table(record: SweepRecord, folder: SweepFolder) -> SweepTable:
         axes=record.axes,
         rows=(*ranked, *(row for row in rows if row not in ranked)),
         ranked=tuple(ranked),
+        tied=sum(not _is_behind(row, ranked[0]) for row in ranked[1:]),
         unranked=unranked,
         sets=tuple(data for data in SETS if any(data in row.scores for row in rows)),
         warnings=tuple(_warnings(finished)),
@@ -243,6 +246,14 @@ def _why_unranked(finished: Sequence[Row]) -> str:
     if _differ(finished, "dev"):
         return "dev scores are of different queries"
     return ""
+
+
+def _is_behind(row: Row, best: Row) -> bool:
+    """Whether a row is worse than the best by dev, query by query and seed by seed, beyond luck."""
+    both = aligned([row.by_query["dev"], best.by_query["dev"]])
+    if both is None:
+        return False
+    return verdict_of(seed_interval(both[0] - both[1]), queries=both[0].shape[1]) == "worse"
 
 
 def _differ(rows: Sequence[Row], data: ScoredSet) -> bool:

@@ -81,10 +81,24 @@ def unranked_line(table: SweepTable) -> str:
     return f"nothing is ranked: {table.unranked}, and held-out pairs are not for choosing"
 
 
+def tied_line(table: SweepTable) -> str:
+    """How sure the first place is.
+
+    Args:
+        table: A table with a best row.
+    """
+    others = len(table.ranked) - 1
+    if not others:
+        return "the only settings that are finished"
+    return (
+        f"dev can't tell it from {table.tied:,} of the {others:,} others" if table.tied else "alone in front"
+    )
+
+
 def _best_line(best: Row, table: SweepTable) -> str:
     dev, held_out = best.scores["dev"], best.scores["held-out"]
     return (
         f"best by dev {dev.metric} of {len(table.ranked):,} settings: {settings_line(best.settings)}: "
-        f"dev {within(dev.score)}; held-out {held_out.metric} {within(held_out.score)}, "
+        f"dev {within(dev.score)}, {tied_line(table)}; held-out {held_out.metric} {within(held_out.score)}, "
         f"{signed(held_out.gain)} against the student before training; the held-out pairs chose nothing"
     )
