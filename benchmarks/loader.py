@@ -122,7 +122,7 @@ def _epochs(name: str, student: EmbeddingModel, pairs: Pairs, repeats: int) -> l
         ]
         for batch in batches
     ]
-    numbers = [[{"row": row} for row in batch] for batch in batches.tolist()]
+    numbers = batches.tolist()
     kept = PairCollator(student, pairs, TokenCache.read(student, pairs))
 
     def epoch(collator: Callable[[list[dict[str, int]]], object]) -> None:
@@ -159,7 +159,7 @@ def _ids(count: int, repeats: int) -> list[Row]:
     loader = DataLoader(
         RowNumbers.up_to(len(pairs)),
         batch_sampler=PlanSampler(plan),
-        collate_fn=lambda rows: batch_ids(pairs, relations, np.array([row["row"] for row in rows])),
+        collate_fn=lambda rows: batch_ids(pairs, relations, np.array(rows)),
     )
     return _rows(
         f"ids: {len(pairs):,} pairs",

@@ -198,7 +198,7 @@ def _our_step(student: EmbeddingModel, pairs: Pairs, vectors: GuideVectors | Non
 
     def step(rows: np.ndarray) -> float:
         started = time.perf_counter()
-        batch = collator([{"row": int(row)} for row in rows])
+        batch = collator(rows.tolist())
         loss(*SentenceTransformerTrainer.collect_features(None, batch)).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -51,9 +51,7 @@ class Collated:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TokenCache, "features", spy)
-            self.batch = PairCollator(student, pairs, tokens, micro_batch_tokens=budget)(
-                [{"row": row} for row in range(len(pairs))]
-            )
+            self.batch = PairCollator(student, pairs, tokens, micro_batch_tokens=budget)(range(len(pairs)))
         self.labels = self.batch["label"]
         self.units = [unit for call in self.calls for unit in call]
 

@@ -135,7 +135,7 @@ def test_batches_are_those_that_preprocessing_gives(students, name, rows, data):
     cache = TokenCache.read(student, pairs)
     chosen = data.draw(st.lists(st.sampled_from(range(len(rows))), min_size=1, max_size=6))
     batch, expected = (
-        PairCollator(student, pairs, tokens, micro_batch_tokens=60)([{"row": row} for row in chosen])
+        PairCollator(student, pairs, tokens, micro_batch_tokens=60)(chosen)
         for tokens in (cache, TokenCache(cache.lengths, "is told to", {}))
     )
     assert_same(batch.pop("label"), expected.pop("label"))
@@ -286,7 +286,7 @@ def test_a_model_that_reads_more_than_tokens_is_not_cached(bert_folder, monkeypa
     cache = TokenCache.read(student, pairs)
     assert cache.uncached_because == reason
     assert cache.lengths.tolist() == text_lengths(student, pairs).tolist()
-    batch = PairCollator(student, pairs, cache)([{"row": 0}])
+    batch = PairCollator(student, pairs, cache)([0])
     del batch["label"]
     expected = changed(["a", "bcd"], prompt="", task="document")
     assert_same(batch, {f"micro_00000_{key}": value for key, value in expected.items()})

@@ -43,7 +43,7 @@ def bert(bert_folder):
 def micro_batches(student, tokens):
     """All pairs as one batch; features of its micro-batches, and labels."""
     collator = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS), micro_batch_tokens=tokens)
-    batch = collator([{"row": row} for row in range(len(PAIRS))])
+    batch = collator(range(len(PAIRS)))
     groups: dict[str, dict] = {}
     for name, value in batch.items():
         if name != "label":

@@ -105,7 +105,7 @@ def test_the_loss_is_taken_in_float32_whatever_autocast_says(bert, monkeypatch):
 
     monkeypatch.setattr(train_module, "guided_contrastive_loss", spy)
     collator = PairCollator(bert, PAIRS, TokenCache.read(bert, PAIRS))
-    batch = SentenceTransformerTrainer.collect_features(None, collator([{"row": row} for row in range(8)]))
+    batch = SentenceTransformerTrainer.collect_features(None, collator(range(8)))
     module = BatchLoss(bert.model, [], MaskPolicy(), 0.01)
     with torch.autocast("cpu", torch.bfloat16):
         loss = module(*batch)

@@ -42,7 +42,7 @@ def guide(student, tmp_path_factory):
 
 
 def inputs(student):
-    batch = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS))([{"row": row} for row in range(5)])
+    batch = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS))(range(5))
     return SentenceTransformerTrainer.collect_features(None, batch)
 
 

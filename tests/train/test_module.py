@@ -45,7 +45,7 @@ def guide():
 def inputs(student, rows):
     """What the trainer makes of a batch of rows."""
     collator = PairCollator(student, PAIRS, TokenCache.read(student, PAIRS), micro_batch_tokens=24)
-    batch = collator([{"row": row} for row in rows])
+    batch = collator(rows)
     return SentenceTransformerTrainer.collect_features(None, batch)
 
 

@@ -83,13 +83,13 @@ class PairCollator:
         limit = student.max_length
         self._lengths = tokens.lengths if limit is None else np.minimum(tokens.lengths, limit)
 
-    def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[int]) -> dict[str, Any]:
         """Collate one batch.
 
         Args:
-            rows: Row numbers, under the key ``row``.
+            rows: Row numbers.
         """
-        numbers = np.array([row["row"] for row in rows])
+        numbers = np.array(rows)
         ids = batch_ids(self._pairs, self._relations, numbers)
         documents = np.concatenate([ids.positives, ids.negatives[ids.negatives >= 0]])
         texts = texts_by_role(self._student, ids.anchors, documents)
