@@ -3,6 +3,7 @@
 import importlib
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from gistembed.errors import UserError
@@ -59,6 +60,20 @@ def test_results_are_kept_and_mteb_finds_them(standard, tmp_path):
     scores = {result.task_name: result.main_score for result in model.task_results}
     assert scores == pytest.approx({one["task"]: one["score"] for one in found})
     assert model.model_name.count("/") == 1
+
+
+def test_scores_of_each_query_are_beside_a_search(standard, tmp_path):
+    """In place of mteb's predictions, which are a thousand documents for each query."""
+    call, tasks = standard
+    found, _ = call("--mteb", "any")
+    path = (tmp_path / found[1]["result"]).with_suffix(".items.parquet")
+    items = pq.read_table(path).to_pydict()
+    assert (set(items["split"]), set(items["subset"])) == ({"test"}, {"default"})
+    assert items["query_id"] == ["q0", "q1", "q2"]
+    assert sum(items["ndcg_at_10"]) / 3 == pytest.approx(found[1]["score"], abs=1e-5)
+    assert {"map_at_100", "recall_at_1", "precision_at_3", "hit_rate_at_5"} <= items.keys()
+    assert not (path.parent / "predictions" / "pairs-retrieval.json").exists()
+    assert "task_specific_scores" not in vars(tasks[1])
 
 
 def test_mteb_reads_results_of_own_data(standard, tmp_path):

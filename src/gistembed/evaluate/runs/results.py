@@ -1,10 +1,12 @@
 """Results on disk, in the form and at the places that mteb has for them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gistembed import __version__
 from gistembed.errors import UserError
@@ -113,7 +115,7 @@ class ResultFolder:
             seconds: How long it took.
         """
         place = self.begin(found, model)
-        _write_items(self.items(found, task.name), scored)
+        write_items(self.items(found, task.name), scored.items)
         content = {
             "dataset_revision": task.digest(),
             "task_name": task.name,
@@ -199,11 +201,17 @@ def _subset(task: Task, scored: Scored) -> dict[str, Any]:
     }
 
 
-def _write_items(path: Path, scored: Scored) -> None:
+def write_items(path: Path, items: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+    """Write what a result is made of, whole.
+
+    Args:
+        path: Where.
+        items: Columns of one length.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({name: pa.array(values) for name, values in scored.items.items()})
+    table = pa.table({name: pa.array(values) for name, values in items.items()})
     with whole_file(path) as file:
         pq.write_table(table, file, compression="zstd")
 

@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,13 +11,15 @@ from typing import Any
 
 from gistembed.console import Console
 from gistembed.errors import UserError
-from gistembed.evaluate.runs.results import Result, ResultFolder
+from gistembed.evaluate.runs.results import Result, ResultFolder, write_items
 from gistembed.evaluate.runs.run import Evaluated
 from gistembed.evaluate.runs.settings import ModelToScore
 from gistembed.evaluate.standard.encoder import StandardEncoder
 from gistembed.evaluate.standard.library import require_mteb
 from gistembed.files import write_whole
 from gistembed.pairs.wording import one_line
+
+_MEASURES = {"P": "precision", "success": "hit_rate"}
 
 
 def run_standard(
@@ -109,7 +111,13 @@ def _score(encoder: StandardEncoder, task: Any, folder: ResultFolder) -> Result:
     mteb = require_mteb()
     place = folder.begin(encoder.found, encoder.model)
     name = folder.place(encoder.found, task.metadata.name)
-    with TemporaryDirectory(dir=place, prefix=".") as beside, _no_bars(), warnings.catch_warnings():
+    by_query: list[dict[str, Any]] = []
+    with (
+        TemporaryDirectory(dir=place, prefix=".") as beside,
+        _noting_queries(task, by_query),
+        _no_bars(),
+        warnings.catch_warnings(),
+    ):
         # What evaluators warn of (a class that nothing is taken for) is in the scores.
         warnings.filterwarnings("ignore", module=r"(sklearn|mteb\._evaluators)\b")
         try:
@@ -119,7 +127,8 @@ def _score(encoder: StandardEncoder, task: Any, folder: ResultFolder) -> Result:
                 cache=None,
                 co2_tracker=False,
                 show_progress_bar=False,
-                prediction_folder=Path(beside),
+                # Of a search they are a thousand documents for each query, and its scores say enough.
+                prediction_folder=None if _searches(task) else Path(beside),
             ).task_results
         except UserError:
             raise
@@ -127,12 +136,54 @@ def _score(encoder: StandardEncoder, task: Any, folder: ResultFolder) -> Result:
             raise UserError(
                 f"--mteb {task.metadata.name}: mteb can't score it: {one_line(str(error))}; leave it out"
             ) from error
+        if by_query:
+            write_items(folder.items(encoder.found, task.metadata.name), _columns(by_query))
         for predictions in Path(beside).glob("*_predictions.json"):
             (place / "predictions").mkdir(exist_ok=True)
             write_whole(place / "predictions" / name.name, predictions.read_bytes())
         written = Path(beside) / "result.json"
         scored.to_disk(written)
         return folder.put(name, _without_nan(json.loads(written.read_bytes())))
+
+
+def _searches(task: Any) -> bool:  # noqa: ANN401
+    from mteb.abstasks import AbsTaskRetrieval
+
+    return isinstance(task, AbsTaskRetrieval)
+
+
+@contextmanager
+def _noting_queries(task: Any, by_query: list[dict[str, Any]]) -> Iterator[None]:  # noqa: ANN401
+    """Note the scores of each query of a search: mteb hands them to one method, and keeps their means."""
+    if not _searches(task):
+        yield
+        return
+    further = task.task_specific_scores
+
+    def note(scores: Mapping[str, Mapping[str, float]], *given: Any, **named: Any) -> Any:  # noqa: ANN401
+        where = {"split": named["hf_split"], "subset": named["hf_subset"]}
+        by_query.extend({**where, "query_id": query, **_as_named(own)} for query, own in scores.items())
+        return further(scores, *given, **named)
+
+    task.task_specific_scores = note
+    try:
+        yield
+    finally:
+        del task.task_specific_scores
+
+
+def _as_named(scores: Mapping[str, float]) -> dict[str, float]:
+    """Measures of a query, named as mteb names those of a task: ``ndcg_at_10`` for ``ndcg_cut_10``."""
+    named = {}
+    for measure, score in scores.items():
+        name, _, cut = measure.rpartition("_")
+        name = name.removesuffix("_cut")
+        named[f"{_MEASURES.get(name, name)}_at_{cut}"] = score
+    return named
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 @contextmanager
