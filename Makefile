@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and with
 control: $(VENV)/.installed  ## The same where false negatives are rare and the guide is not needed.
 	$(BIN)/python demo/run.py --control $(CHOICES)
 
-benchmark: $(VENV)/.installed-test  ## The loss, and one training step, against sentence-transformers' losses: an hour.
+benchmark: $(VENV)/.installed-test  ## Speed, memory and quality against sentence-transformers: hours.
 	$(BIN)/python -m benchmarks.loss
 	$(BIN)/python -m benchmarks.symmetry
 	$(BIN)/python -m benchmarks.step
@@ -29,9 +29,12 @@ benchmark: $(VENV)/.installed-test  ## The loss, and one training step, against 
 	$(BIN)/python -m benchmarks.mining
 	$(BIN)/python -m benchmarks.guide_precision
 	$(BIN)/python -m benchmarks.guide_quality
+	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.batch_memory
+	$(BIN)/python -m benchmarks.guards
 
 test: $(VENV)/.installed-test  ## Run the tests.
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20 --durations-min 5
 
 torture: $(VENV)/.installed-test  ## Run the same checks over far more cases: minutes to hours.
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m torture
