@@ -3,12 +3,15 @@
 import json
 import logging
 import os
+import signal
 import tempfile
 
 import pytest
 
 from gistembed.console import Console
+from gistembed.errors import Terminated
 from gistembed.sweep import read_plan, run_sweep
+from gistembed.sweep.on_ray import run_cells_on_ray
 
 ray = pytest.importorskip("ray")
 pytestmark = [
@@ -75,3 +78,16 @@ def test_who_dies_is_a_failed_cell(cluster, sweep_file, tmp_path, monkeypatch):
     first, second = result.record.cells
     assert (first.status, second.status, result.failed) == ("failed", "finished", 1)
     assert first.error.startswith("its worker on the Ray cluster died: ")
+
+
+def test_sigterm_ends_it_as_it_ends_a_run(cluster, sweep_file, tmp_path, capfd):
+    """Ray by itself would make an exit code of 1 of it, or end without a word."""
+    plan = read_plan(sweep_file("", seeds="[1, 2, 3, 4]"), tmp_path / "out")
+    cells = run_cells_on_ray(plan.cells, Console())
+    assert next(cells).status == "finished"
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Terminated):
+        next(cells)
+    assert "stopping the cells in hand when their steps are done" in capfd.readouterr().err
+    with pytest.raises(StopIteration):
+        next(cells)

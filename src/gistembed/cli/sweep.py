@@ -42,7 +42,6 @@ def sweep(
         raise UserError("--dry-run with --table: choose one of them")
 
     from gistembed.console import Console
-    from gistembed.guide.encoding.on_ray import require_ray
     from gistembed.sweep import plan_sweep, read_plan, run_sweep, tabulate
     from gistembed.train.signals import ends_when_terminated
 
@@ -55,9 +54,6 @@ def sweep(
     if table:
         result = tabulate(plan)
     else:
-        if ray:
-            # Ray sets a handler of SIGTERM as it is imported; ours comes after it.
-            require_ray()
         with ends_when_terminated():
             result = run_sweep(plan, console, resume=resume, quiet=quiet or as_json, on_ray=ray)
     if as_json:

@@ -10,19 +10,23 @@ from typing import Any
 
 from gistembed.config import OF_GUIDES, RunConfig
 from gistembed.console import Console
-from gistembed.errors import StorageError
+from gistembed.errors import StorageError, Terminated
 from gistembed.guide import GuideWork, do_work
-from gistembed.guide.encoding.on_ray import connected, require_ray
+from gistembed.guide.encoding.on_ray import connected
 from gistembed.prepare import prepare_run
 from gistembed.sweep.cell import fresh_record, run_cell
 from gistembed.sweep.plan import Cell
 from gistembed.sweep.record import CellRecord
+from gistembed.train.signals import stops_after_step
 
 # What texts are encoded, and how, as far as cells seldom differ in the rest.
 _OF_VECTORS = ("data", "loss", "guide", *OF_GUIDES)
 
+# Seconds between two looks at whether anybody wants it to stop.
+_LOOKS_EVERY = 1.0
 
-def run_cells_on_ray(cells: Sequence[Cell]) -> Generator[CellRecord]:
+
+def run_cells_on_ray(cells: Sequence[Cell], console: Console) -> Generator[CellRecord]:
     """Run cells on a Ray cluster, one GPU for each where the cluster has some, and one core otherwise.
 
     The cluster is the one that `gistembed.guide.encoding.on_ray.encode_on_ray` takes. All machines share the
@@ -31,19 +35,23 @@ def run_cells_on_ray(cells: Sequence[Cell]) -> Generator[CellRecord]:
 
     Args:
         cells: The cells.
+        console: Where it is said that signals were heard.
 
     Yields:
         Each cell's record as it ends. When the generator is closed early, cells in hand stop as they do for
         Ctrl-C, and it waits for them.
 
     Raises:
-        UserError: If Ray isn't there.
         StorageError: If a disk refuses.
+        KeyboardInterrupt: If the user interrupts; cells in hand have stopped then.
+        Terminated: The same for SIGTERM.
     """
-    require_ray()
     import ray
 
-    with connected():
+    stopping = "stopping the cells in hand when their steps are done; once more stops at once"
+    # Signals are noted and looked at: Ray takes SIGTERM for itself as it starts, and makes another error of
+    # what is raised while it waits.
+    with connected(), stops_after_step(lambda: console.answer(stopping)) as stop:
         gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
         # An attempt that died is not tried again by itself: it may have died of its settings.
         remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)
@@ -57,9 +65,11 @@ def run_cells_on_ray(cells: Sequence[Cell]) -> Generator[CellRecord]:
             waiting[run.remote(cell, Path.cwd(), encoded[key])] = cell
         try:
             while waiting:
-                (task, *_), _ = ray.wait(list(waiting))
-                cell = waiting.pop(task)
-                yield _outcome(cell, partial(ray.get, task))
+                ended, _ = ray.wait(list(waiting), timeout=_LOOKS_EVERY)
+                if stop:
+                    raise Terminated if stop.terminated else KeyboardInterrupt
+                for task in ended:
+                    yield _outcome(waiting.pop(task), partial(ray.get, task))
         finally:
             for task in [*encoded.values(), *waiting]:
                 ray.cancel(task)

@@ -9,6 +9,7 @@ from gistembed import ranks
 from gistembed.console import Console
 from gistembed.errors import Terminated, UserError
 from gistembed.files import write_whole
+from gistembed.guide.encoding.on_ray import require_ray
 from gistembed.pipeline import plan_fit
 from gistembed.sweep.cell import CellConsole, fresh_record, is_finished, run_cell
 from gistembed.sweep.folder import SweepFolder
@@ -60,11 +61,13 @@ def run_sweep(
         KeyboardInterrupt: If the user interrupts; what is done so far is kept, and ``resume`` goes on.
         Terminated: The same for SIGTERM.
     """
+    if on_ray:
+        require_ray()
     folder, record = _ready(plan, resume=resume)
     waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
     console.say(plan_lines(plan, len(waiting)))
     folder.write_record(record)
-    cells = run_cells_on_ray(waiting) if on_ray else _run_here(waiting, console, quiet=quiet)
+    cells = run_cells_on_ray(waiting, console) if on_ray else _run_here(waiting, console, quiet=quiet)
     try:
         with contextlib.closing(cells):
             for ended in cells:
