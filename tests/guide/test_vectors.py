@@ -32,8 +32,8 @@ def encoded(monkeypatch):
     seen = []
     embed_batches = EmbeddingModel.embed_batches
 
-    def spy(self, texts, role, lengths):
-        for batch, vectors in embed_batches(self, texts, role, lengths):
+    def spy(self, texts, role, lengths, **options):
+        for batch, vectors in embed_batches(self, texts, role, lengths, **options):
             seen.extend((self.prompts[role], texts[place]) for place in batch)
             yield batch, vectors
 
