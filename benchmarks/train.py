@@ -150,7 +150,7 @@ def main() -> None:
                 "epochs": _EPOCHS,
                 "repeats": options.repeats,
                 "seconds": f"{medians['seconds']:.1f}",
-                "of_which_guide": f"{medians['guide_seconds']:.1f}",
+                "of_which_guide": "" if variant.loss else f"{medians['guide_seconds']:.1f}",
                 "peak_mb": f"{medians['peak_mb']:.0f}",
                 "first_place_before": f"{medians['before']:.3f}",
                 "first_place_after": f"{medians['after']:.3f}",

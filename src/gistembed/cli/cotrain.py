@@ -6,7 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from gistembed.cli.options import AsJson, ColumnNames, MaxScore, MinScore, roles_of
+from gistembed.cli.options import (
+    AsJson,
+    BatchSize,
+    ColumnNames,
+    DryRun,
+    LearningRate,
+    Margin,
+    MaxScore,
+    MinScore,
+    Seed,
+    Temperature,
+    roles_of,
+)
 
 
 def cotrain(
@@ -40,15 +52,11 @@ def cotrain(
         float | None, typer.Option(help="Passes over the training pairs in a round (3).")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps in a round, instead of epochs.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Pairs that see each other (128; little data: fewer).")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate (2e-5; static models 2e-3).")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="Temperature of the loss (0.01).")] = None,
-    margin: Annotated[float | None, typer.Option(help="Margin below the threshold (0).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    temperature: Temperature = None,
+    margin: Margin = None,
+    seed: Seed = None,
     store: Annotated[
         str | None, typer.Option(help="Folder of the base models' vectors (user cache).")
     ] = None,
@@ -57,7 +65,7 @@ def cotrain(
         typer.Option(help="TOML file with these and further settings of `fit`; [a] and [b] for one."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is unfinished in --out.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdicts only.")] = False,
 ) -> None:

@@ -6,7 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from gistembed.cli.options import AsJson, ColumnNames, MaxScore, MinScore, roles_of
+from gistembed.cli.options import (
+    AsJson,
+    BatchSize,
+    ColumnNames,
+    DryRun,
+    LearningRate,
+    Margin,
+    MaxScore,
+    MinScore,
+    Seed,
+    Temperature,
+    roles_of,
+)
 from gistembed.errors import UserError
 
 
@@ -51,14 +63,10 @@ def fit(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs (3).")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Pairs that see each other (128; little data: fewer).")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate (2e-5; static models 2e-3).")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="Temperature of the loss (0.01).")] = None,
-    margin: Annotated[float | None, typer.Option(help="Margin below the threshold (0).")] = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    temperature: Temperature = None,
+    margin: Margin = None,
     keep_best: Annotated[
         str | None, typer.Option(help="Keep the best model by a metric (nDCG@10, …), not the last.")
     ] = None,
@@ -81,13 +89,13 @@ def fit(
     matryoshka: Annotated[
         str | None, typer.Option(help="Train for embeddings cut to so many numbers too: 256,128.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
+    seed: Seed = None,
     store: Annotated[str | None, typer.Option(help="Folder of the guide's vectors (user cache).")] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with these and all further settings.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run in --out.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    dry_run: DryRun = False,
     search: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict only.")] = False,

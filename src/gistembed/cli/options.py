@@ -45,6 +45,12 @@ RequestsPerMinute = Annotated[
     float | None, typer.Option(help="How many requests an endpoint gets in a minute (no limit).")
 ]
 Store = Annotated[Path | None, typer.Option("--store", help="Folder of the guides' vectors (user cache).")]
+BatchSize = Annotated[int | None, typer.Option(help="Pairs that see each other (128; little data: fewer).")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate (2e-5; static models 2e-3).")]
+Temperature = Annotated[float | None, typer.Option(help="Temperature of the loss (0.01).")]
+Margin = Annotated[float | None, typer.Option(help="Margin below the threshold (0).")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random (42).")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Results as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 

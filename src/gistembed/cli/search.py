@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gistembed.cli.options import AsJson, ColumnNames, roles_of
+from gistembed.cli.options import AsJson, ColumnNames, DryRun, Seed, roles_of
 
 
 def search(
@@ -26,7 +26,7 @@ def search(
     loss: Annotated[str | None, typer.Option(help="guided (default), or infonce.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs (3).")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random (42).")] = None,
+    seed: Seed = None,
     store: Annotated[str | None, typer.Option(help="Folder of the guide's vectors (user cache).")] = None,
     config: Annotated[
         Path | None,
@@ -35,7 +35,7 @@ def search(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the search in --out, up to --trials.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the last line only.")] = False,
 ) -> None:
