@@ -186,8 +186,8 @@ def build_pubmed(wheel: ZipFile, folder: Path) -> None:
     train, evaluation = split_titles(by_topic, EVAL_SHARE, rng)
     topics = folder / "pubmed-topics"
     topics.mkdir()
-    _write_jsonl(topics / "train.jsonl", train_rows(train, rng))
-    _write_jsonl(topics / "eval.jsonl", eval_rows(evaluation))
+    write_jsonl(topics / "train.jsonl", train_rows(train, rng))
+    write_jsonl(topics / "eval.jsonl", eval_rows(evaluation))
 
     pairs = abstract_pairs(citations, ABSTRACT_PAIRS, rng)
     abstracts = folder / "pubmed-abstracts"
@@ -202,7 +202,8 @@ def build_pubmed(wheel: ZipFile, folder: Path) -> None:
     )
 
 
-def _write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write an object a line."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
@@ -286,10 +287,16 @@ def pip_failure(requirement: str, stderr: str) -> str:
     return f"{requirement}: pip can't fetch it: {lines[-1] if lines else 'it gave no reason'}"
 
 
-def prepare(folder: Path, sources: Iterable[Source] = SOURCES_OF_DEMO) -> None:
-    """Make what is missing; a target appears under its name only when it is complete."""
+def prepare(folder: Path, sources: Iterable[Source] = SOURCES_OF_DEMO, about: str = SOURCES) -> None:
+    """Make what is missing; a target appears under its name only when it is complete.
+
+    Args:
+        folder: Where to.
+        sources: What to make.
+        about: Where it comes from and under which licences, for those who find the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "SOURCES.md").write_text(SOURCES, encoding="utf-8")
+    (folder / "SOURCES.md").write_text(about, encoding="utf-8")
     for source in sources:
         names = ", ".join(source.targets)
         if all((folder / target).exists() for target in source.targets):

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from gistembed.batches import BatchIds, BatchPlan, batch_ids
 from gistembed.guide import GuideVectors
-from gistembed.mask import BatchMask, BatchTexts, MaskPolicy, mean_scorer, score_rows, unit_length
+from gistembed.mask import (
+    BatchMask,
+    BatchTexts,
+    ChunkMask,
+    Columns,
+    MaskPolicy,
+    mean_scorer,
+    score_rows,
+    unit_length,
+)
 from gistembed.pairs import Pairs
 from gistembed.record import AuditRecord, MaskedExample
 from gistembed.terms import Block
@@ -65,7 +74,7 @@ def audit_masks(
     batches = audited_batches(plan)
     for rows in batches:
         task = -1 if pairs.tasks is None else int(pairs.tasks[rows[0]])
-        batch = _Batch.of(batch_ids(pairs, relations, rows), guides, of_tasks.get(task, policy))
+        batch = AuditedBatch.of(batch_ids(pairs, relations, rows), guides, of_tasks.get(task, policy))
         looked_at = rows[:_ROWS]
         for chunk in batch.chunks(len(looked_at)):
             masked_per_row.append(batch.look_at(chunk, looked_at[chunk], tallies))
@@ -149,14 +158,26 @@ def stacked(ids: BatchIds) -> tuple[BatchTexts, Int64[np.ndarray, " negatives"]]
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """One batch as the mask sees it."""
+class AuditedBatch:
+    """One batch as the mask sees it.
+
+    Attributes:
+        mask: Its mask.
+        scorers: Unit vectors of its texts by each guide, in the order of the mask's stack.
+    """
 
     mask: BatchMask
     scorers: list[Float[Tensor, "texts _"]]
 
     @classmethod
-    def of(cls, ids: BatchIds, guides: Sequence[GuideVectors], policy: MaskPolicy) -> "_Batch":
+    def of(cls, ids: BatchIds, guides: Sequence[GuideVectors], policy: MaskPolicy) -> "AuditedBatch":
+        """Look the batch's texts up.
+
+        Args:
+            ids: The batch.
+            guides: Vectors of its texts by each guide.
+            policy: The rules.
+        """
         texts, documents = stacked(ids)
         scorers = []
         for guide in guides:
@@ -179,6 +200,19 @@ class _Batch:
         for start in range(0, rows, step):
             yield slice(start, min(start + step, rows))
 
+    def decide(self, chunk: slice) -> tuple[Columns, list[Float[Tensor, "rows candidates"]], ChunkMask]:
+        """The candidates of a chunk of rows, their similarities by each guide, and what becomes of them.
+
+        Args:
+            chunk: The rows.
+        """
+        columns = self.mask.columns(chunk)
+        shape = (chunk.stop - chunk.start, columns.width)
+        by_scorer = [
+            score_rows(scorer, self.mask.texts, chunk, columns, torch.empty(shape)) for scorer in self.scorers
+        ]
+        return columns, by_scorer, self.mask.decide(chunk, columns, by_scorer)
+
     def look_at(
         self, chunk: slice, rows: Int64[np.ndarray, " rows"], tallies: dict[Block, "_Tally"]
     ) -> Int64[np.ndarray, " rows"]:
@@ -187,12 +221,7 @@ class _Batch:
         As in the loss, the thresholds stand in the same product as the candidates of block ap, so that an
         equal text vector gives an equal number.
         """
-        columns = self.mask.columns(chunk)
-        by_scorer = [
-            score_rows(scorer, self.mask.texts, chunk, columns, torch.empty(len(rows), columns.width))
-            for scorer in self.scorers
-        ]
-        decided = self.mask.decide(chunk, columns, by_scorer)
+        columns, by_scorer, decided = self.decide(chunk)
         similarities = by_scorer[0] if len(by_scorer) == 1 else torch.stack(by_scorer).mean(0)
         assert decided.leaves is not None, "there is a guide"
         kept, masked = decided.keep(columns), decided.leaves > 0

@@ -1,0 +1,70 @@
+"""Runs experiments and writes their tables: `python -m experiments [NAME...] [--scale small]`."""
+
+import argparse
+import importlib
+import sys
+import time
+from pathlib import Path
+
+from gistembed.errors import UserError
+
+NAMES = (
+    "first_results",
+    "guides",
+    "domains",
+    "overhead",
+    "batch_size",
+    "students",
+    "languages",
+    "two_models",
+    "mask_options",
+    "planted_noise",
+)
+
+
+def main() -> None:
+    """Run those that are named, or all; what an earlier call finished is not run again."""
+    parser = argparse.ArgumentParser(prog="experiments", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--scale", default="small", help="small, full, or a TOML file (default: small)")
+    parser.add_argument("--seeds", type=int, help="in place of the scale's")
+    parser.add_argument("--cache", type=Path, default=Path("demo/cache"), help="data and models")
+    parser.add_argument("--work", type=Path, default=Path("runs/experiments"), help="what is finished")
+    parser.add_argument("--out", type=Path, help="folder of the tables (default: experiments/results)")
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in NAMES:
+            parser.error(f"{name}: no such experiment; there are {', '.join(NAMES)}")
+    from benchmarks.tables import write_table
+
+    from experiments.harness import Lab, read_scale
+    from experiments.harness.page import RESULTS, refresh
+    from experiments.harness.training import quiet_libraries
+
+    try:
+        scale = read_scale(options.scale)
+        if options.seeds is not None:
+            scale = scale.model_copy(update={"seeds": options.seeds})
+        quiet_libraries()
+        lab = Lab(scale, options.cache, options.work / options.scale.replace("/", "-"))
+        for name in options.names or NAMES:
+            experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT
+            print(f"{name}: {experiment.question}", flush=True)
+            started = time.perf_counter()
+            rows = experiment.run(lab)
+            write_table((options.out or RESULTS) / f"{name}.csv", rows)
+            for row in rows:
+                print("  ", *(f"{column}={value}" for column, value in row.items() if value != ""))
+            print(f"  {(time.perf_counter() - started) / 60:.1f} min", flush=True)
+        if options.out is None:
+            refresh()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Where experiments are run: data, models, kept trainings, and several of them at once."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from experiments.data import fetch_data, fetch_model
+from experiments.harness.scale import Scale
+from experiments.harness.scores import best_by_dev
+from experiments.harness.tables import Row
+from experiments.harness.training import (
+    DataFolder,
+    Trained,
+    Training,
+    encode_for,
+    in_one_thread,
+    kept,
+    score_untrained,
+    train,
+)
+from gistembed.console import Console
+from gistembed.errors import UserError
+
+Name = TypeVar("Name")
+
+_CHOOSING_SEEDS = (101,)
+"""Settings are chosen with these, and reported with others."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What an experiment works with.
+
+    Attributes:
+        scale: Models and sizes.
+        cache: Where data and models are.
+        work: Where finished trainings are kept; an experiment that was cut short goes on from there.
+    """
+
+    scale: Scale
+    cache: Path
+    work: Path
+
+    @property
+    def store(self) -> Path:
+        """The guides' vectors."""
+        return self.work / "store"
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the reported trainings."""
+        return tuple(range(1, self.scale.seeds + 1))
+
+    def data(self, name: str) -> DataFolder:
+        """A data set by its name; fetched if it is not there.
+
+        Raises:
+            UserError: If there is none of that name, or it can't be fetched.
+        """
+        folder = self.scale.data.get(name) or fetch_data(name, self.cache)
+        found = DataFolder(folder)
+        for path in (found.train, found.dev, found.test):
+            if not path.is_file():
+                raise UserError(f"{path}: not there; the data set {name} needs it")
+        return found
+
+    def model(self, name: str) -> str:
+        """The folder of a model that is fetched by this name, or the name itself for any other model."""
+        return fetch_model(name, self.cache)
+
+    @property
+    def student(self) -> str:
+        """The scale's student."""
+        return self.model(self.scale.student)
+
+    @property
+    def guide(self) -> str:
+        """The scale's guide."""
+        return self.model(self.scale.guide)
+
+    def training(
+        self,
+        data: DataFolder,
+        *,
+        guide: str | Sequence[str] | None = None,
+        tests: Mapping[str, Path] | None = None,
+        **settings: Any,  # noqa: ANN401 — any setting of a run
+    ) -> Training:
+        """A training of the scale's size, with the learning rate and temperature that dev scores chose.
+
+        Args:
+            data: The pairs.
+            guide: What guides; None for training without.
+            tests: What is reported; the data set's own test queries by default, under the name ``test``.
+            **settings: Any other settings of `gistembed fit`, before those of the scale.
+        """
+        chosen = {"data": str(data.train), "student": self.student} | self._sizes() | settings
+        chosen |= {"loss": "infonce"} if guide is None else {"guide": guide}
+        if chosen.get("mask", {}).get("scorer") == "student":
+            del chosen["loss"]
+        if not {"learning_rate", "temperature"} <= settings.keys():
+            chosen = self.chosen(data, guided=guide is not None or "loss" not in chosen) | chosen
+        return Training(chosen, data.dev, tests or {"test": data.test})
+
+    def chosen(self, data: DataFolder, *, guided: bool) -> dict[str, float]:
+        """Learning rate and temperature of the scale's student on this data, by dev scores alone.
+
+        With and without the guide each has its own choice, so that neither is held back by the other's.
+        """
+        options = [
+            {"learning_rate": rate, "temperature": temperature}
+            for rate in self.scale.learning_rates
+            for temperature in self.scale.temperatures
+        ]
+        trainings = {
+            number: self.training(data, guide=self.guide if guided else None, tests=None, **one)
+            for number, one in enumerate(options)
+        }
+        trained = self.train(trainings, seeds=_CHOOSING_SEEDS)
+        best = best_by_dev({number: [one.dev for one in found] for number, found in trained.items()})
+        return options[best]
+
+    def train(
+        self, trainings: Mapping[Name, Training], seeds: Sequence[int] | None = None
+    ) -> dict[Name, list[Trained]]:
+        """Run what is not kept yet, several at once, and return what became of all, seed by seed."""
+        seeds = self.seeds if seeds is None else seeds
+        self.work.mkdir(parents=True, exist_ok=True)
+        wanted = {training.key(seed): (training, seed) for training in trainings.values() for seed in seeds}
+        missing = [job for job in wanted.values() if kept(*job, self.work) is None]
+        if missing:
+            _encode(missing, self.store)
+            self._run(missing)
+        return {
+            name: [_found(kept(training, seed, self.work)) for seed in seeds]
+            for name, training in trainings.items()
+        }
+
+    def untrained(self, training: Training) -> list[Trained]:
+        """The student before training, as often as there are seeds."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        return [score_untrained(training, self.work)] * len(self.seeds)
+
+    def _sizes(self) -> dict[str, Any]:
+        return {"steps": self.scale.steps, "batch_size": self.scale.batch_size}
+
+    def _run(self, jobs: Sequence[tuple[Training, int]]) -> None:
+        started = time.perf_counter()
+        with ProcessPoolExecutor(
+            self.scale.workers, multiprocessing.get_context("spawn"), in_one_thread
+        ) as pool:
+            running = [pool.submit(train, *job, self.work, self.store) for job in jobs]
+            try:
+                for number, done in enumerate(as_completed(running), 1):
+                    done.result()
+                    seconds = time.perf_counter() - started
+                    print(f"  {number} of {len(jobs)} trainings, {seconds:.0f} s", end="\r", flush=True)
+            except BaseException:
+                # What has not begun is left; what has ends first, and is kept.
+                pool.shutdown(cancel_futures=True)
+                raise
+        print()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One question and how it is answered.
+
+    Attributes:
+        name: Its name: the module's, and that of its table.
+        question: What is asked, in one line.
+        run: Answers it with rows of a table.
+    """
+
+    name: str
+    question: str
+    run: Callable[[Lab], Sequence[Row]]
+
+
+def _encode(jobs: Iterable[tuple[Training, int]], store: Path) -> None:
+    """Each guide reads each set of pairs once, before several trainings want its vectors."""
+    for training in {str((one.settings["data"], one.settings.get("guide"))): one for one, _ in jobs}.values():
+        encode_for(training, store, Console(quiet=True))
+
+
+def _found(trained: Trained | None) -> Trained:
+    assert trained is not None, "it was run just now"
+    return trained
