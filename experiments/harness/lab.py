@@ -85,6 +85,7 @@ class Lab:
     def training(
         self,
         data: DataFolder,
+        /,
         *,
         guide: str | Sequence[str] | None = None,
         tests: Mapping[str, Path] | None = None,
@@ -106,18 +107,31 @@ class Lab:
             chosen = self.chosen(data, guided=guide is not None or "loss" not in chosen) | chosen
         return Training(chosen, data.dev, tests or {"test": data.test})
 
-    def chosen(self, data: DataFolder, *, guided: bool) -> dict[str, float]:
+    def chosen(
+        self,
+        data: DataFolder,
+        *,
+        guided: bool,
+        temperatures: Sequence[float] | None = None,
+        **settings: Any,  # noqa: ANN401 — any setting of a run
+    ) -> dict[str, float]:
         """Learning rate and temperature of the scale's student on this data, by dev scores alone.
 
         With and without the guide each has its own choice, so that neither is held back by the other's.
+
+        Args:
+            data: The pairs.
+            guided: Whether the scale's guide guides.
+            temperatures: In place of the scale's.
+            **settings: Any other settings, before those of the scale.
         """
         options = [
             {"learning_rate": rate, "temperature": temperature}
             for rate in self.scale.learning_rates
-            for temperature in self.scale.temperatures
+            for temperature in temperatures or self.scale.temperatures
         ]
         trainings = {
-            number: self.training(data, guide=self.guide if guided else None, tests=None, **one)
+            number: self.training(data, guide=self.guide if guided else None, tests=None, **settings | one)
             for number, one in enumerate(options)
         }
         trained = self.train(trainings, seeds=_CHOOSING_SEEDS)
