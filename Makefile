@@ -6,7 +6,7 @@ OUT ?=
 STUDENT ?=
 GUIDE ?=
 
-.PHONY: help demo control benchmark test torture check format clean
+.PHONY: help demo control experiments benchmark test torture check format clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 10
@@ -18,6 +18,9 @@ demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and with
 
 control: $(VENV)/.installed  ## The same where false negatives are rare and the guide is not needed.
 	$(BIN)/python demo/run.py --control $(CHOICES)
+
+experiments: $(VENV)/.installed  ## The paper's experiments at a small scale: about an hour and a half (docs/experiments.md).
+	$(BIN)/python -m experiments
 
 benchmark: $(VENV)/.installed-test  ## Speed, memory and quality against sentence-transformers: hours.
 	$(BIN)/python -m benchmarks.loss

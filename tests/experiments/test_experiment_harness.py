@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -88,12 +89,10 @@ def test_a_scale_with_a_wrong_setting_names_it(tmp_path: Path) -> None:
 
 
 def test_the_three_parts_of_a_class_share_no_text() -> None:
-    import random
-
     texts = [str(i) for i in range(20)]
     parts = split_in_three(texts, 3, 4, random.Random(0))
     assert [len(part) for part in parts] == [13, 3, 4]
-    assert sorted(sum(parts, [])) == sorted(texts)
+    assert sorted(text for part in parts for text in part) == sorted(texts)
 
 
 def test_each_row_gets_a_negative_that_is_another_rows_positive() -> None:
@@ -105,14 +104,8 @@ def test_each_row_gets_a_negative_that_is_another_rows_positive() -> None:
 
 def labelled(folder: Path) -> DataFolder:
     """Six classes of eight texts that say their class."""
-    import random
-
-    classes = {
-        f"c{i}": split_in_three(
-            [f"class{i} text{i} {j} word{j % 3}" for j in range(8)], 2, 2, random.Random(i)
-        )
-        for i in range(6)
-    }
+    texts = {f"c{i}": [f"class{i} text{i} {j} word{j % 3}" for j in range(8)] for i in range(6)}
+    classes = {name: split_in_three(held, 2, 2, random.Random(0)) for name, held in texts.items()}
     write_classes(folder, classes, random.Random(0))
     write_labels(folder, {text: [name] for name, parts in classes.items() for text in parts[0]})
     return DataFolder(folder)
