@@ -264,7 +264,8 @@ def terminations(folder: Path, options: argparse.Namespace) -> Row:
         lines = (folder / "said").read_text(encoding="utf-8").splitlines()
         hint = shlex.join(["gistembed", *map(str, [*words, "--out", out, "--quiet", "--resume"])])
         right += code == 143 and lines == [f"gistembed: terminated; go on with: {hint}"]
-        if child.step and json.loads((out / "run.json").read_text())["trainings"] == []:
+        # After the last step there is none in hand: what is lost then is no more than since a checkpoint.
+        if 0 < child.step < _STEPS and json.loads((out / "run.json").read_text())["trainings"] == []:
             in_training += 1
             newest = newest_checkpoint(out / "checkpoints" / "unguided")
             in_hand = newest is not None and newest.name == f"checkpoint-{child.step}"
