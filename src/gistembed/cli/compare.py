@@ -47,9 +47,7 @@ def compare(
 
     Item by item and seed by seed, with 95 % intervals and p-values that are corrected for being several.
 
-    Examples: gistembed compare runs/first#base runs/first
-    gistembed compare plain='runs/plain-*' guided='runs/guided-*' --out compared
-    gistembed compare my/student runs/first/model --scores scores
+    Example: gistembed compare plain='runs/plain-*' guided='runs/guided-*' --out compared
     """
     from gistembed.compare import compare_models
     from gistembed.console import Console

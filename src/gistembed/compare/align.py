@@ -43,7 +43,7 @@ class AlignedTask:
     unit: str
     is_retention: bool
     weight_of_items: int
-    values: tuple[Float64[np.ndarray, "seeds items"], ...]
+    values: tuple[Float64[np.ndarray, "_ items"], ...]
     targets: Float64[np.ndarray, " items"] | None
     texts: Sequence[tuple[str, ...]]
     notes: Sequence[str]

@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from gistembed.compare.align import Aligned, AlignedTask
 from gistembed.compare.record import ChangeRecord, EffectRecord, OverallRecord
 from gistembed.evaluate import FEWEST_QUERIES, verdict_of
-from gistembed.evaluate.bootstrap import CONFIDENCE, TIE, holm, mean_resamples, p_value, percentile_interval
+from gistembed.evaluate.bootstrap import LEVEL, TIE, holm, mean_resamples, p_value, percentile_interval
 from gistembed.evaluate.resampling import (
     Weighted,
     drawn_seeds,
@@ -181,6 +181,6 @@ def _overall(
 
 def _verdict(interval: Interval, corrected: float, items: int) -> Verdict:
     """A verdict by the corrected p-value; the interval says on which side."""
-    if corrected >= 1 - CONFIDENCE:
+    if corrected >= LEVEL:
         return "not distinguishable"
     return verdict_of(interval, queries=items)

@@ -125,7 +125,7 @@ class ComparisonRecord(Record):
     Attributes:
         version: Version of this record's layout.
         made_with: Version of gistembed.
-        confidence: Confidence level of all intervals, and 1 minus the level of all verdicts.
+        confidence: Confidence level of all intervals.
         resamples: How many resamples each interval is from.
         tests: How many tests of tasks and challengers were corrected together.
         seeds: Over how many seeds scores are means.

@@ -1,7 +1,8 @@
 """What the user names, as sides of a comparison: a model each, or several that differ in their seed."""
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import has_magic
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gistembed.evaluate.runs.settings import ModelToScore
 from gistembed.pairs.join import source_names
 
 _SWEEP = "sweep.json"
+_BEFORE_TRAINING = "#base"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def _named(given: str) -> Iterator[_Named]:
 def _matching(given: str) -> list[str]:
     """The places that a path or a pattern names; none if there are none."""
     path, hash_sign, model = given.partition("#")
+    if not re.fullmatch(r"[\w-]*", model):
+        return []
     path = str(Path(path).expanduser())
     if Path(path).exists():
         return [path + hash_sign + model]
@@ -132,8 +136,9 @@ def _rows_of_sweep(folder: Path) -> Iterator[_Named]:
 def _side(name: str, places: Sequence[str], scores: Path | None) -> Side:
     models = [_read(place, scores) for place in places]
     if len(models) == 1:
-        (model,) = models
-        return Side(name, (model,))
+        # Before training, no seed has done anything.
+        alone = replace(models[0], seed=None) if places[0].endswith(_BEFORE_TRAINING) else models[0]
+        return Side(name, (alone,))
     seen: dict[int, str] = {}
     for model in models:
         if model.seed is None:
@@ -159,9 +164,7 @@ def _read(given: str, scores: Path | None) -> ScoredModel:
     if scores is not None:
         return _scored_model(place, path, model, given, scores)
     if is_run(place):
-        found = read_run(place, model or None)
-        # Before training no seed has done anything yet.
-        return found if model != "base" else ScoredModel(found.place, None, found.tasks)
+        return read_run(place, model or None)
     raise UserError(
         f"compare {given}: no run of `gistembed fit`; of a model, say with --scores where it was scored: "
         f"gistembed evaluate {given} --data PATH --out scores"
@@ -174,7 +177,7 @@ def _scored_model(place: Path, path: str, model: str, given: str, scores: Path) 
     if is_run(place):
         run = read_record(place)
         about = run.trainings[-1].model
-        seed = None if model == "base" else seed_of(run)
+        seed = seed_of(run)
         path = (
             run.student.name if model == "base" else str(place / ("model" if model in ("", about) else model))
         )

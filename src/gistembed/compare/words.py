@@ -6,7 +6,7 @@ from gistembed.compare.align import Aligned
 from gistembed.compare.effects import Effects
 from gistembed.compare.record import EffectRecord, OverallRecord
 from gistembed.evaluate import FEWEST_QUERIES
-from gistembed.evaluate.bootstrap import CONFIDENCE, RESAMPLES, SMALLEST_P
+from gistembed.evaluate.bootstrap import CONFIDENCE, LEVEL, RESAMPLES, SMALLEST_P
 from gistembed.record import Interval
 
 _CONFIDENCE = f"{100 * CONFIDENCE:.0f} %"
@@ -89,7 +89,7 @@ def method_lines(aligned: Aligned, effects: Effects) -> list[str]:
         "for being several.",
         "A p-value is the level at which the interval would begin to hold 0. Holm's method corrects those of "
         f"all {effects.tests:,} tests of tasks and challengers together; verdicts are by corrected p-values "
-        f"below {1 - CONFIDENCE:.2g}, from at least {FEWEST_QUERIES} items.",
+        f"below {LEVEL}, from at least {FEWEST_QUERIES} items.",
     ]
     overall = next((one for one in effects.overall if one is not None), None)
     if overall is not None:
@@ -119,7 +119,7 @@ def result_warnings(aligned: Aligned, effects: Effects) -> list[str]:
         for task in aligned.tasks
         if task.weight_of_items < FEWEST_QUERIES
     ]
-    if effects.tests * SMALLEST_P >= 1 - CONFIDENCE:
+    if effects.tests * SMALLEST_P >= LEVEL:
         lines.append(
             f"{effects.tests:,} tests are more than {RESAMPLES:,} resamples can decide after correction; "
             "compare fewer tasks or sides at once"

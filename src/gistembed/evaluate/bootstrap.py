@@ -10,6 +10,8 @@ from scipy import stats
 from gistembed.record import Comparison, Interval, Verdict
 
 CONFIDENCE = 0.95
+LEVEL = 0.05
+"""Of tests: a p-value below it lies outside of the interval, and says that there is a difference."""
 
 FEWEST_QUERIES = 20
 """Below this number of queries no verdict is given.

@@ -60,7 +60,7 @@ def resampled_scores(
 
 
 def resampled_repetitions(
-    values: Sequence[Float64[np.ndarray, "seeds repetitions"]],
+    values: Sequence[Float64[np.ndarray, "_ repetitions"]],
     of_seeds: Int64[np.ndarray, "resamples seeds"],
     random: np.random.Generator,
 ) -> Float64[np.ndarray, "models resamples"]:
