@@ -146,8 +146,25 @@ def test_dev_scores_are_no_evidence(here):
     assert [effect.task for effect in result.record.challengers[0].effects] == ["held-out"]
     write_run(here / "dev", {key: values for key, values in scores.items() if key[0] == "dev"})
     assert refusal("dev", "runs/plain-1") == (
-        "dev: has dev scores only, which chose the model and are no evidence; compare runs that were scored on "
-        "held-out pairs"
+        "dev: has dev scores only, which chose the model and are no evidence; compare runs that were scored "
+        "on held-out pairs"
+    )
+
+
+def test_runs_with_other_held_out_pairs(here):
+    """Of 40 queries the other run has 30; none, and there is nothing to compare."""
+    hint = "(runs with one split_seed hold the same pairs out)"
+    simple_run(here / "other", [0.7] * 40, digest="b")
+    record = compare_models(["runs/plain-1", "other"]).record
+    assert record.challengers[0].effects[0].items == 30
+    assert record.warnings[0] == (
+        "held-out: not all were scored on the same data; the 30 queries that all have (of up to 40) are "
+        f"compared, and what else was in the data may differ {hint}"
+    )
+    simple_run(here / "none", [], digest="b")
+    assert refusal("runs/plain-1", "none") == (
+        "compare: nothing that all were scored on (held-out: left out, as it is of other data for some, and no "
+        f"queries are in all {hint}); score all on the same data"
     )
 
 
@@ -193,9 +210,8 @@ def test_mteb_s_searches_are_compared_and_its_other_tasks_left_out(here):
         ("Search (test, de)", "map_at_1000"),
         ("Search (test, en)", "map_at_1000"),
     ]
-    assert record.warnings[:2] == [
-        f"{name}: STS12: mteb keeps no scores of its items; left out" for name in "ab"
-    ]
+    left_out = [f"{name}: STS12: mteb keeps no scores of its items; left out" for name in "ab"]
+    assert record.warnings[:2] == left_out
 
 
 def test_where_a_comparison_may_be_written(here):

@@ -7,16 +7,14 @@ import numpy as np
 from jaxtyping import Float64
 from scipy import stats
 
-from gistembed.compare.read_runs import RETENTION
+from gistembed.compare.read_runs import HELD_OUT, RETENTION
 from gistembed.compare.scores import Judged, ScoredModel, TaskScores
 from gistembed.compare.sides import Side
 from gistembed.errors import UserError
 from gistembed.evaluate import few_seeds, in_common
+from gistembed.journal import WITHOUT_INFLUENCE
 
-# Settings that say where a run is or how fast, and nothing of its model.
-_NO_DIFFERENCE = frozenset(
-    {"seed", "out", "store", "guide_workers", "graph_memory_gb", "save_every", "quiet", "resume"}
-)
+_SAME_SPLIT = "runs with one split_seed hold the same pairs out"
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def _unlike_settings(sides: Sequence[Side]) -> list[str]:
         differ = [
             name
             for name in first
-            if name not in _NO_DIFFERENCE
+            if name not in ("seed", *WITHOUT_INFLUENCE)
             and any(model.settings.get(name) != first[name] for model in side.models[1:])
         ]
         if differ:
@@ -193,13 +191,16 @@ def _aligned(
     rows = [{key: row for row, key in enumerate(one.keys)} for one in every]
     _, keys = in_common([{0: own} for own in rows])
     most = max(map(len, rows))
+    hint = f" ({_SAME_SPLIT})" if name == HELD_OUT else ""
     if not keys:
-        warnings.append(f"{name}: left out, as it is of other data for some, and no {first.unit} are in all")
+        warnings.append(
+            f"{name}: left out, as it is of other data for some, and no {first.unit} are in all{hint}"
+        )
         return None
     if len({one.digest for one in every}) > 1:
         warnings.append(
             f"{name}: not all were scored on the same data; the {len(keys):,} {first.unit} that all have (of "
-            f"up to {most:,}) are compared, and what else was in the data may differ"
+            f"up to {most:,}) are compared, and what else was in the data may differ{hint}"
         )
     order = {id(one): [own[key] for key in keys] for one, own in zip(every, rows, strict=True)}
     places = order[id(first)]

@@ -63,7 +63,11 @@ def effects(aligned: Aligned) -> Effects:
         aligned: The sides beside each other.
     """
     of_seeds = drawn_seeds(aligned.count, np.random.default_rng(0))
-    scores = [_scores(task, of_seeds, number) for number, task in enumerate(aligned.tasks)]
+    # Tasks that are put into one mean need draws of their own; the others have those of a run's own report.
+    scores = [
+        _scores(task, of_seeds, 0 if task.is_retention else number)
+        for number, task in enumerate(aligned.tasks)
+    ]
     sides = len(aligned.tasks[0].values)
     differences = [[own[side].minus(own[0]) for own in scores] for side in range(1, sides)]
     p_values = [[p_value(one.resamples) for one in row] for row in differences]

@@ -18,6 +18,7 @@ _DIGESTS: dict[DataSet, Literal["evaluation pairs", "retention pairs"]] = {
     "held-out": "evaluation pairs",
     "retention": "retention pairs",
 }
+HELD_OUT: DataSet = "held-out"
 RETENTION: DataSet = "retention"
 
 

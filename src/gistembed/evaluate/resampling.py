@@ -11,7 +11,7 @@ Weighted = Callable[[Float64[np.ndarray, "block items"]], Float64[np.ndarray, "b
 """A score of all items under each seed, for weights that say how often each item is there."""
 
 # So many resampled numbers are held at once.
-_AT_ONCE = 10_000_000
+_AT_ONCE = 2_000_000
 
 
 def drawn_seeds(seeds: int, random: np.random.Generator) -> Int64[np.ndarray, "resamples seeds"]:
@@ -110,11 +110,11 @@ def weighted_spearman(
         values: What is found for each item under each seed.
         targets: What should be.
     """
-    ranks = [_weighted_ranks(row) for row in (*values, targets)]
+    *found, wanted = (_weighted_ranks(row) for row in (*values, targets))
 
     def score(weights: Float64[np.ndarray, "block items"]) -> Float64[np.ndarray, "block seeds"]:
-        *found, wanted = (rank(weights) for rank in ranks)
-        return np.stack([_correlation(one, wanted, weights) for one in found], axis=1)
+        ranks = wanted(weights)
+        return np.stack([_correlation(rank(weights), ranks, weights) for rank in found], axis=1)
 
     return score
 
