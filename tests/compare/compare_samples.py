@@ -14,11 +14,11 @@ from gistembed.folder import write_record
 from gistembed.record import TrainingRecord
 
 
-def queries(count):
-    return [f"query {number:03d}" for number in range(count)]
+def queries(count, prefix="query"):
+    return [f"{prefix} {number:03d}" for number in range(count)]
 
 
-def write_run(folder, scores, *, seed=1, digest="a", status="finished", **config):
+def write_run(folder, scores, *, seed=1, digest="a", status="finished", prefix="query", **config):
     """A run whose scores are given by data set and model, for the queries in their order."""
     training = TrainingRecord(
         model="guided",
@@ -42,7 +42,7 @@ def write_run(folder, scores, *, seed=1, digest="a", status="finished", **config
             {
                 "data": [data] * len(values),
                 "model": [model] * len(values),
-                "query": queries(len(values)),
+                "query": queries(len(values), prefix),
                 **{metric: np.array(values, np.float64) for metric in METRICS},
             }
         )

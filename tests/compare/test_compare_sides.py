@@ -161,10 +161,10 @@ def test_runs_with_other_held_out_pairs(here):
         "held-out: not all were scored on the same data; the 30 queries that all have (of up to 40) are "
         f"compared, and what else was in the data may differ {hint}"
     )
-    simple_run(here / "none", [], digest="b")
+    simple_run(here / "none", [0.7], digest="b", prefix="another")
     assert refusal("runs/plain-1", "none") == (
-        "compare: nothing that all were scored on (held-out: left out, as it is of other data for some, and no "
-        f"queries are in all {hint}); score all on the same data"
+        "compare: nothing that all were scored on (held-out: left out, as it is of other data for some, and "
+        f"no queries are in all {hint}); score all on the same data"
     )
 
 
