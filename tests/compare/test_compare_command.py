@@ -10,6 +10,7 @@ from tests.report.example import CLOSING, MARKDOWN, SCRIPT
 from tests.tiny_models import save_static
 
 from gistembed import fit
+from gistembed.compare import ComparisonRecord
 
 STS = "sentence1,sentence2,score\n" + "".join(f"a {i},b {i * i % 7},{i % 5}\n" for i in range(25))
 LABELS = "sentence1,sentence2,label\n" + "".join(f"a {i},b {i * i % 7},{i % 2}\n" for i in range(25))
@@ -69,6 +70,7 @@ def test_settings_with_seeds(run, runs, tmp_path):
     )
     assert code == 0, err
     record = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    assert ComparisonRecord.model_validate(record).version == 1
     assert [(side["name"], side["seeds"]) for side in record["sides"]] == [("slow", [1, 2]), ("fast", [1, 2])]
     (challenger,) = record["challengers"]
     assert [effect["task"] for effect in challenger["effects"]] == ["held-out", "retention"]
@@ -178,6 +180,21 @@ def test_nothing_of_a_user_is_markup(run, tmp_path):
     assert "a\\|b \\`c\\` &lt;b&gt; \\# d" in markdown
     charts = json.loads(re.search(r'id="charts">(.*?)</script>', page, re.DOTALL)[1])
     assert [trace["y"] for trace in charts["effects-0"]["data"]] == [["held-out"], ["retention"]]
+
+
+def test_a_loss_in_retention_is_in_the_heading(run, tmp_path):
+    for name, high in (("plain", 0.5), ("tuned", 0.9)):
+        scores = {("held-out", "guided"): [high] * 30, ("retention", "guided"): [1 - high] * 30}
+        write_run(tmp_path / name, scores)
+    code, printed, err = run("compare", tmp_path / "plain", tmp_path / "tuned", "--out", tmp_path / "out")
+    assert code == 0, err
+    assert printed == (
+        "tuned against plain: better: held-out nDCG@10 0.500 → 0.900 (+0.400, 95 % interval +0.400 to "
+        "+0.400, corrected p 0.0004) on 30 queries, 1 seed; retention worse: -0.400, 95 % interval -0.400 to -0.400, "
+        "corrected p 0.0004\n"
+    )
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Better, but retention is worse</h1>" in page
 
 
 def _rename(path, names):

@@ -232,10 +232,11 @@ def test_repetitions_decide_by_the_texts_behind_them():
     )
     ((effect,),) = result.by_challenger
     assert (effect.verdict, effect.items, effect.gains) == ("better", 10, [])
-    _, result = compared(
+    aligned, result = compared(
         side_of("a", {"c": [task_of(first, sampled=19, **kind)]}),
         side_of("b", {"c": [task_of(first + 0.1, sampled=19, **kind)]}),
     )
+    assert result_warnings(aligned, result) == ["c: fewer than 20 texts decide nothing"]
     assert result.by_challenger[0][0].verdict == "not distinguishable"
 
 

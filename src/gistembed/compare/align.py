@@ -27,7 +27,7 @@ class AlignedTask:
         metric: The name of the score.
         unit: What an item is, in the plural.
         is_retention: Whether it shows what was forgotten, and so stands apart.
-        weight_of_items: How many items, or texts behind repetitions, its luck is of.
+        sampled: How many things its luck is of: its items, or the texts behind repetitions.
         values: By side, the values of each item under each seed; one row for a side that has no seeds.
         targets: What the order of the values is held against.
         texts: Each item for people.
@@ -40,7 +40,7 @@ class AlignedTask:
     metric: str
     unit: str
     is_retention: bool
-    weight_of_items: int
+    sampled: int
     values: tuple[Float64[np.ndarray, "_ items"], ...]
     targets: Float64[np.ndarray, " items"] | None
     texts: Sequence[tuple[str, ...]]
@@ -210,7 +210,7 @@ def _aligned(
         metric=first.metric,
         unit=first.unit,
         is_retention=is_retention,
-        weight_of_items=len(keys) if first.sampled is None else first.sampled,
+        sampled=len(keys) if first.sampled is None else first.sampled,
         values=tuple(np.stack([one.values[order[id(one)]] for one in row]) for row in scores),
         targets=None if first.targets is None else first.targets[places],
         texts=[first.texts[place] for place in places] if first.texts else (),

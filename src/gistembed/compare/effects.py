@@ -136,13 +136,13 @@ def _effect(
         is_retention=task.is_retention,
         unit=task.unit,
         items=task.items,
-        decides=task.weight_of_items >= FEWEST_QUERIES,
+        decides=task.sampled >= FEWEST_QUERIES,
         baseline=scores[0].interval(),
         challenger=scores[side].interval(),
         difference=interval,
         p_value=p,
         corrected_p_value=corrected,
-        verdict=_verdict(interval, corrected, task.weight_of_items),
+        verdict=_verdict(interval, corrected, task.sampled),
         wins=wins,
         losses=losses,
         ties=task.items - wins - losses,
@@ -158,7 +158,7 @@ def _overall(
     enough = [
         number
         for number, task in enumerate(tasks)
-        if not task.is_retention and task.weight_of_items >= FEWEST_QUERIES
+        if not task.is_retention and task.sampled >= FEWEST_QUERIES
     ]
     if len(enough) < 2:
         return [None] * len(differences)
@@ -170,7 +170,7 @@ def _overall(
         for row in differences
     ]
     p_values = [p_value(mean.resamples) for mean in means]
-    fewest = min(tasks[number].weight_of_items for number in enough)
+    fewest = min(tasks[number].sampled for number in enough)
     return [
         OverallRecord(
             tasks=[tasks[number].name for number in enough],

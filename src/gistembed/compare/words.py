@@ -113,12 +113,15 @@ def result_warnings(aligned: Aligned, effects: Effects) -> list[str]:
         aligned: What was compared.
         effects: What came of it.
     """
-    lines = [
-        f"{task.name}: fewer than {FEWEST_QUERIES} {task.unit} decide nothing"
-        + ("" if task.is_retention or len(aligned.tasks) == 1 else "; it is in no overall effect")
-        for task in aligned.tasks
-        if task.weight_of_items < FEWEST_QUERIES
-    ]
+    lines = []
+    for task in aligned.tasks:
+        if task.sampled < FEWEST_QUERIES:
+            unit = "texts" if task.judged == "repetitions" else task.unit
+            apart = task.is_retention or effects.overall[0] is None
+            lines.append(
+                f"{task.name}: fewer than {FEWEST_QUERIES} {unit} decide nothing"
+                + ("" if apart else "; it is in no overall effect")
+            )
     if effects.tests * SMALLEST_P >= LEVEL:
         lines.append(
             f"{effects.tests:,} tests are more than {RESAMPLES:,} resamples can decide after correction; "

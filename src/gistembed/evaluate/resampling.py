@@ -10,6 +10,8 @@ from gistembed.evaluate.bootstrap import RESAMPLES
 Weighted = Callable[[Float64[np.ndarray, "block items"]], Float64[np.ndarray, "block seeds"]]
 """A score of all items under each seed, for weights that say how often each item is there."""
 
+_Ranks = Callable[[Float64[np.ndarray, "block items"]], Float64[np.ndarray, "block items"]]
+
 # So many resampled numbers are held at once.
 _AT_ONCE = 2_000_000
 
@@ -144,7 +146,7 @@ def _groups(
     return order, np.flatnonzero(np.diff(values[order], prepend=np.nan) != 0)
 
 
-def _weighted_ranks(values: Float64[np.ndarray, " items"]) -> Weighted:
+def _weighted_ranks(values: Float64[np.ndarray, " items"]) -> _Ranks:
     """The rank of each item among all that are drawn; equal ones share the middle of theirs."""
     order, starts = _groups(values)
     group = np.empty(len(values), np.int64)
