@@ -190,8 +190,8 @@ def test_a_loss_in_retention_is_in_the_heading(run, tmp_path):
     assert code == 0, err
     assert printed == (
         "tuned against plain: better: held-out nDCG@10 0.500 → 0.900 (+0.400, 95 % interval +0.400 to "
-        "+0.400, corrected p 0.0004) on 30 queries, 1 seed; retention worse: -0.400, 95 % interval -0.400 to -0.400, "
-        "corrected p 0.0004\n"
+        "+0.400, corrected p 0.0004) on 30 queries, 1 seed; retention worse: -0.400, 95 % interval -0.400 to "
+        "-0.400, corrected p 0.0004\n"
     )
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<h1>Better, but retention is worse</h1>" in page

@@ -74,6 +74,10 @@ def test_a_sweep_is_all_of_its_settings(here):
     ]
     assert named("slow=sweep/cells/rate=0.1,seed=*", "runs/plain-1")[0] == ("slow", first, [1, 2])
     assert named("sweep/cells/rate=0.1,seed=1", "runs/plain-1")[0][1] == first[:1]
+    assert refusal("a=sweep", "runs/plain-1") == (
+        "compare sweep: a sweep stands for all of its settings; without NAME=, or for one of them: "
+        "NAME='sweep/cells/SETTINGS,seed=*'"
+    )
     (here / "sweep" / "sweep.json").write_text("{")
     assert refusal("sweep") == (
         "sweep: its sweep.json can't be read by this version; compare sweeps that it made"
@@ -91,6 +95,9 @@ def test_mistakes_in_names(here):
     )
     assert refusal("a=runs/none-*", "runs/plain-1") == (
         "compare a=runs/none-*: nothing is called runs/none-*; name folders that are there"
+    )
+    assert refusal("runs/plain**", "runs/plain-1") == (
+        "compare runs/plain**: nothing is called runs/plain**; name folders that are there"
     )
     assert refusal("a=runs/plain-1,runs/guided-1", "runs/plain-2") == (
         "compare a=…: runs/plain-1 and runs/guided-1 both have the seed 1; leave one out"

@@ -101,8 +101,11 @@ def _matching(given: str) -> list[str]:
     if Path(path).exists():
         return [path + hash_sign + model]
     pattern = Path(path)
-    found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
-    return [f"{place}{hash_sign}{model}" for place in sorted(found)]
+    try:
+        found = sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    except ValueError:  # two stars within a name
+        return []
+    return [f"{place}{hash_sign}{model}" for place in found]
 
 
 def _there(place: str, given: str) -> str:
@@ -161,6 +164,11 @@ def _read(given: str, scores: Path | None) -> ScoredModel:
     place = Path(path)
     if is_scored(place):
         return _results(given, place, None)
+    if (place / _SWEEP).is_file():
+        raise UserError(
+            f"compare {given}: a sweep stands for all of its settings; without NAME=, or for one of them: "
+            f"NAME='{place}/cells/SETTINGS,seed=*'"
+        )
     if scores is not None:
         return _scored_model(place, path, model, given, scores)
     if is_run(place):
