@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gistembed.compare import ComparisonResult, compare_models
     from gistembed.cotraining import CoTrainResult, cotrain
     from gistembed.dropin import CachedGISTEmbedLoss, GISTEmbedLoss, GuideCollator
     from gistembed.errors import UserError
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CachedGISTEmbedLoss",
     "CoTrainResult",
+    "ComparisonResult",
     "FitResult",
     "GISTEmbedLoss",
     "GuideCollator",
@@ -29,6 +31,7 @@ __all__ = [
     "Pairs",
     "UserError",
     "__version__",
+    "compare_models",
     "cotrain",
     "fit",
     "guided_contrastive_loss",
@@ -38,6 +41,7 @@ __all__ = [
 _HOMES = {
     "CachedGISTEmbedLoss": "gistembed.dropin",
     "CoTrainResult": "gistembed.cotraining",
+    "ComparisonResult": "gistembed.compare",
     "FitResult": "gistembed.pipeline",
     "GISTEmbedLoss": "gistembed.dropin",
     "GuideCollator": "gistembed.dropin",
@@ -46,6 +50,7 @@ _HOMES = {
     "MaskPolicy": "gistembed.mask",
     "Pairs": "gistembed.pairs",
     "UserError": "gistembed.errors",
+    "compare_models": "gistembed.compare",
     "cotrain": "gistembed.cotraining",
     "fit": "gistembed.pipeline",
     "guided_contrastive_loss": "gistembed.loss",

@@ -13,7 +13,7 @@ from gistembed.record import RunRecord
 
 # Where and when a run writes, where vectors are kept, who makes them and what is computed twice to save
 # memory has no influence on its result.
-_WITHOUT_INFLUENCE = ("out", "store", "guide_workers", "graph_memory_gb", "save_every")
+WITHOUT_INFLUENCE = ("out", "store", "guide_workers", "graph_memory_gb", "save_every")
 
 
 def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
@@ -71,7 +71,7 @@ def _check_same(
     begun = f"--resume: the run in {run.config.out} was begun"
     for name, value in config.items():
         before = unfinished.config.get(name)
-        if before != value and name not in _WITHOUT_INFLUENCE:
+        if before != value and name not in WITHOUT_INFLUENCE:
             raise UserError(
                 f"{begun} with {name} = {before!r}, not {value!r}; use the same settings, or another --out"
             )

@@ -41,6 +41,6 @@ def test_width_is_that_of_both_lucks():
 def test_blocks_change_nothing_but_the_numbers_that_are_drawn(monkeypatch):
     """Few resamples at once, as for many queries: none is left at 0."""
     values = 1 + np.random.default_rng(2).random((3, 20))
-    monkeypatch.setattr("gistembed.evaluate.seeds._AT_ONCE", 20 * 1000)
+    monkeypatch.setattr("gistembed.evaluate.resampling._AT_ONCE", 20 * 1000)
     interval = seed_interval(values)
     assert 1.3 < interval.low < interval.mean < interval.high < 1.7

@@ -6,12 +6,12 @@ import re
 import pytest
 from tests.report.example import CLOSING, SCRIPT
 
-from gistembed.evaluate import seed_interval
+from gistembed.evaluate import aligned, seed_interval
 from gistembed.report.figures import over_values
 from gistembed.sweep.page import render_sweep
 from gistembed.sweep.profiles import marginal, profiles, shown_set
 from gistembed.sweep.record import CellRecord, SweepRecord
-from gistembed.sweep.table import Row, SetScores, SweepTable, aligned
+from gistembed.sweep.table import Row, SetScores, SweepTable
 from gistembed.sweep.words import summary_line
 from gistembed.sweep.written import as_csv, as_markdown
 

@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from gistembed import __version__
 from gistembed.cli.blend import blend
+from gistembed.cli.compare import compare
 from gistembed.cli.cotrain import cotrain
 from gistembed.cli.data import data
 from gistembed.cli.evaluate import evaluate
@@ -33,6 +34,7 @@ app.command()(fit)
 app.command()(cotrain)
 app.command()(search)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(selftest)
 app.command()(sweep)
 app.command()(blend)

@@ -5,7 +5,7 @@ from gistembed.evaluate.comparison import ModelScores, evaluation_record
 from gistembed.evaluate.query_scores import QueryScores, read_query_scores, write_query_scores
 from gistembed.evaluate.retention import RETENTION_NAME, retention_path
 from gistembed.evaluate.retrieval import METRICS, Ranking, RetrievalTask, rank, rank_at, rank_vectors, score
-from gistembed.evaluate.seeds import seed_interval
+from gistembed.evaluate.seeds import aligned, few_seeds, in_common, seed_interval
 from gistembed.evaluate.verdict import verdict_line
 
 __all__ = [
@@ -16,8 +16,11 @@ __all__ = [
     "QueryScores",
     "Ranking",
     "RetrievalTask",
+    "aligned",
     "compare",
     "evaluation_record",
+    "few_seeds",
+    "in_common",
     "mean_interval",
     "rank",
     "rank_at",

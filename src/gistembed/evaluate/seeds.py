@@ -1,43 +1,71 @@
 """Means over queries and seeds, with intervals that know of the luck of both."""
 
+from collections.abc import Collection, Mapping, Sequence
+
 import numpy as np
 from jaxtyping import Float64
 
-from gistembed.evaluate.bootstrap import CONFIDENCE, mean_interval
+from gistembed.evaluate.bootstrap import mean_interval, percentile_interval
+from gistembed.evaluate.resampling import drawn_seeds, resampled_scores, weighted_means
 from gistembed.record import Interval
 
-_RESAMPLES = 9999
-# So many resampled numbers are held at once.
-_AT_ONCE = 10_000_000
+# Fewer seeds hardly tell what another one would change.
+_FEW_SEEDS = 5
 
 
 def seed_interval(values: Float64[np.ndarray, "seeds queries"], *, seed: int = 0) -> Interval:
     """Mean over seeds and queries with its percentile bootstrap interval; of one seed, as `mean_interval`.
 
-    Seeds and queries are resampled with replacement, each on their own:
-
-        mean*  =  1/(S·Q) · Σ_s Σ_q  v_s · w_q · x_sq        v ~ multinomial(S),  w ~ multinomial(Q)
-
-    so that the interval holds what another seed would change as well as what other queries would. It errs to
-    the wide side for what seeds and queries do together, and to the narrow side for few seeds, of which two
-    hardly tell how far apart others would be.
+    Seeds and queries are resampled with replacement, each on their own; see `resampled_scores`. The interval
+    holds what another seed would change as well as what other queries would. It errs to the wide side for
+    what seeds and queries do together, and to the narrow side for few seeds, of which two hardly tell how far
+    apart others would be.
 
     Args:
         values: The score, or the difference of two, of each query under each seed.
         seed: Seed of the resampling.
-
-    Source: Owen 2007, The pigeonhole bootstrap (Annals of Applied Statistics 1:2).
     """
     seeds, queries = values.shape
     if seeds == 1 or np.ptp(values) == 0:
         return mean_interval(values.mean(axis=0), seed=seed)
     random = np.random.default_rng(seed)
-    block = max(1, _AT_ONCE // queries)
-    means = np.empty(_RESAMPLES)
-    for start in range(0, _RESAMPLES, block):
-        count = min(block, _RESAMPLES - start)
-        of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=count)
-        of_queries = random.multinomial(queries, np.full(queries, 1 / queries), size=count)
-        means[start : start + count] = ((of_seeds @ values) * of_queries).sum(axis=1)
-    low, high = np.quantile(means / values.size, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(mean=float(values.mean()), low=float(low), high=float(high))
+    (means,) = resampled_scores([weighted_means(values)], queries, drawn_seeds(seeds, random), random)
+    return percentile_interval(float(values.mean()), means)
+
+
+def in_common(scores: Sequence[Mapping[int, Collection[str]]]) -> tuple[list[int], list[str]]:
+    """The seeds and the queries that all have, in the order of the first.
+
+    Args:
+        scores: By seed, the queries of each of those to be put side by side.
+    """
+    seeds = [seed for seed in scores[0] if all(seed in one for one in scores)]
+    kept = [one[seed] for one in scores for seed in seeds]
+    return seeds, [query for query in kept[0] if all(query in one for one in kept)] if kept else []
+
+
+def aligned(
+    scores: Sequence[Mapping[int, Mapping[str, float]]],
+) -> list[Float64[np.ndarray, "seeds queries"]] | None:
+    """Scores of the seeds and the queries that all have in common; None if there are none.
+
+    Args:
+        scores: By seed and query, of each of those to be put side by side.
+    """
+    seeds, queries = in_common(scores)
+    if not queries:
+        return None
+    return [np.array([[one[seed][query] for query in queries] for seed in seeds]) for one in scores]
+
+
+def few_seeds(count: int) -> str | None:
+    """What a reader of intervals over so many seeds should know; None where they are enough.
+
+    Args:
+        count: How many there are.
+    """
+    if count == 1:
+        return "with one seed, intervals are over queries alone: another seed may change more than they say"
+    if count < _FEW_SEEDS:
+        return f"{count} seeds tell little of what another would change: intervals are somewhat too narrow"
+    return None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from gistembed.record import AuditRecord, EvaluationRecord, Interval, TrainingRecord
+from gistembed.record import AuditRecord, EvaluationRecord, Interval, TrainingRecord, Verdict
 from gistembed.report import words
 
 MASK_RATE = "mask_rate/"
@@ -37,6 +37,21 @@ def differences(evaluation: EvaluationRecord) -> go.Figure:
         figure.add_trace(_dot(name, comparison.difference, words.signed, TONES[comparison.verdict]))
     figure.add_vline(x=0, line_color="var(--ink-2)", line_width=1, line_dash="dot")
     figure.update_xaxes(title_text=f"difference in {evaluation.metric}", nticks=6, tickformat=".3~f")
+    return _rows(figure)
+
+
+def forest(rows: Sequence[tuple[str, Interval, Verdict]]) -> go.Figure:
+    """Effects with their intervals, one below the other, against a line at no effect.
+
+    Args:
+        rows: What each is on, the effect, and what it says; the first comes on top.
+    """
+    figure = _figure(height=84 + 44 * len(rows))
+    for name, effect, verdict in rows:
+        symbol = {"better": "triangle-up", "worse": "triangle-down"}.get(verdict, "circle")
+        figure.add_trace(_dot(_literal(name), effect, words.signed, TONES[verdict], symbol))
+    figure.add_vline(x=0, line_color="var(--ink-2)", line_width=1, line_dash="dot")
+    figure.update_xaxes(title_text="difference, with its 95 % interval", nticks=6, tickformat=".3~g")
     return _rows(figure)
 
 

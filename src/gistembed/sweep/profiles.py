@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from gistembed.evaluate import seed_interval
+from gistembed.evaluate import aligned, seed_interval
 from gistembed.record import Interval
-from gistembed.sweep.table import Row, SweepTable, aligned
+from gistembed.sweep.table import Row, SweepTable
 from gistembed.sweep.words import settings_line
 from gistembed.terms import ScoredSet
 

@@ -5,20 +5,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64
 from pydantic import ValidationError
 
 from gistembed.errors import UserError
-from gistembed.evaluate import METRICS, read_query_scores, seed_interval, verdict_of
+from gistembed.evaluate import METRICS, aligned, few_seeds, read_query_scores, seed_interval, verdict_of
 from gistembed.record import Interval, RunRecord, Verdict
 from gistembed.sweep.folder import SweepFolder
 from gistembed.sweep.record import CellRecord, SweepRecord
 from gistembed.terms import ScoredSet
 
-# Fewer seeds hardly tell what another one would change.
-_FEW_SEEDS = 5
 # In the order in which they are shown; the first alone may choose.
 SETS: tuple[ScoredSet, ...] = ("dev", "held-out", "retention")
 
@@ -151,24 +147,6 @@ def sweep_table(record: SweepRecord, folder: SweepFolder) -> SweepTable:
     )
 
 
-def aligned(
-    scores: Sequence[Mapping[int, Scores]],
-) -> list[Float64[np.ndarray, "seeds queries"]] | None:
-    """Scores of the seeds and the queries that all have in common; None if there are none.
-
-    Args:
-        scores: By seed and query, of each of those to be put side by side.
-    """
-    seeds = [seed for seed in scores[0] if all(seed in one for one in scores)]
-    kept = [one[seed] for one in scores for seed in seeds]
-    if not kept:
-        return None
-    queries = [query for query in kept[0] if all(query in one for one in kept)]
-    if not queries:
-        return None
-    return [np.array([[one[seed][query] for query in queries] for seed in seeds]) for one in scores]
-
-
 def _read(place: Path) -> _CellScores:
     """Scores of a finished run; what it was about is the last model that it trained."""
     try:
@@ -265,11 +243,8 @@ def _differ(rows: Sequence[Row], data: ScoredSet) -> bool:
 def _warnings(finished: Sequence[Row]) -> Iterator[str]:
     if not finished:
         return
-    fewest = min(len(row.seeds) for row in finished)
-    if fewest == 1:
-        yield "with one seed, intervals are over queries alone: another seed may change more than they say"
-    elif fewest < _FEW_SEEDS:
-        yield f"{fewest} seeds tell little of what another would change: intervals are somewhat too narrow"
+    if (few := few_seeds(min(len(row.seeds) for row in finished))) is not None:
+        yield few
     if (others := len(finished) - 1) > 1:
         yield (
             f"each of the {others:,} intervals against the first row is one of 95 %; they are not corrected "

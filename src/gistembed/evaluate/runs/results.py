@@ -20,6 +20,7 @@ _SCORING = 1
 """Counts up when a scorer gives other numbers, so that earlier results are scored anew."""
 
 _SPLIT = "test"
+_RESULTS = "results"
 
 # What mteb reads has a language and a script: undetermined, and unknown.
 _LANGUAGE = "und-Zzzz"
@@ -53,10 +54,9 @@ class ResultFolder:
             UserError: If the folder can't be used.
         """
         self.path = path
-        self._results = path / "results"
         if path.exists() and not path.is_dir():
             raise UserError(f"--out {path}: a file; choose a folder")
-        if path.exists() and any(path.iterdir()) and not self._results.is_dir():
+        if path.exists() and any(path.iterdir()) and not (path / _RESULTS).is_dir():
             raise UserError(f"--out {path}: holds files of something else; choose an empty or a new folder")
         if not can_be_written(path):
             raise UserError(f"--out {path}: can't be written; choose another folder")
@@ -172,7 +172,17 @@ class ResultFolder:
         return Result(main_score_of(content), content, path)
 
     def _folder(self, model: ModelToScore) -> Path:
-        return self._results / _file_name(model.name) / model.revision
+        return results_of(self.path, model) / model.revision
+
+
+def results_of(out: Path, model: ModelToScore) -> Path:
+    """Where the results of a model stand, in a folder for each revision.
+
+    Args:
+        out: The output folder of evaluations.
+        model: The model.
+    """
+    return out / _RESULTS / _file_name(model.name)
 
 
 def main_score_of(content: Mapping[str, Any]) -> float:
