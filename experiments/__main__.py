@@ -19,6 +19,7 @@ NAMES = (
     "two_models",
     "mask_options",
     "planted_noise",
+    "mask_curve",
 )
 
 
