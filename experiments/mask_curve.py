@@ -38,7 +38,7 @@ def run(lab: Lab) -> Sequence[Row]:
             for margin, quality in zip(_MARGINS, found, strict=True):
                 rows.append(
                     {"data": name, "guide": guide, "margin": f"{margin:+}"}
-                    | {"masked": f"{quality.masked / quality.candidates:.3f}"}
+                    | {"masked": f"{quality.masked / quality.candidates:.4f}"}
                     | of_quality(quality)
                 )
     return rows

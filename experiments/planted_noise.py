@@ -1,15 +1,16 @@
 """Planted noise: known false negatives and wrong positives; does the mask find them, does the score gain?
 
-Each pair is a title with the first half of its abstract, and has one hard negative. In a share of the rows
-that is the second half of the same abstract: a false negative. In the other rows it is half of an abstract
+Each pair is a title with half its abstract, and has one hard negative. In a share of the rows that is the
+other half of the same abstract: a false negative. In the other rows it is half of an abstract
 that no row is about. So the truth is known for every candidate, and only the share of faults differs.
 
 In a second part nothing is planted among the negatives, but a share of the positives is another row's. There
 the guide's threshold, its opinion of the row's own pair, is as low as for any two texts: most candidates
 leave, and the row teaches little. ``limit_floor`` takes that back.
 
-Two halves of one abstract are equals: which of them the guide finds nearer to the title is hardly more than
-chance, so at margin 0 a planted one is found about half the time. A margin finds more; see ``mask_curve``.
+The first half of an abstract is mostly nearer to its title than the second. Each is the positive of every
+other row, so that at margin 0 a guide can find about half of what is planted. A margin finds more; see
+``mask_curve``.
 """
 
 from collections.abc import Mapping, Sequence

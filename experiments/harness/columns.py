@@ -18,13 +18,13 @@ def of_mask(trained: Sequence[Trained], quality: MaskQuality | None) -> Row:
         quality: What `mask_quality` says; None where no guide was asked or no labels are known.
     """
     rates = [one.masked for one in trained if one.masked is not None]
-    return {"masked": f"{np.mean(rates):.3f}" if rates else ""} | of_quality(quality)
+    return {"masked": f"{np.mean(rates):.4f}" if rates else ""} | of_quality(quality)
 
 
 def of_quality(quality: MaskQuality | None) -> Row:
     """Precision, recall and prevalence; empty where they are not known."""
     return {
-        name: "" if quality is None or math.isnan(value := getattr(quality, name)) else f"{value:.3f}"
+        name: "" if quality is None or math.isnan(value := getattr(quality, name)) else f"{value:.4f}"
         for name in ("precision", "recall", "prevalence")
     }
 

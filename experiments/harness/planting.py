@@ -42,11 +42,12 @@ def planted_data(data: DataFolder, folder: Path, **shares: float) -> DataFolder:
 def plant(
     found: Sequence[tuple[str, str]], *, false_negatives: float = 0.0, wrong_positives: float = 0.0
 ) -> Planted:
-    """Make rows of the first half of some abstracts, and take true negatives from the other half.
+    """Make rows of some abstracts, cut in two, and take true negatives from the others.
 
-    A row's positive is the first half of its abstract. Its negative is one half of an abstract that no row is
-    about; or, in the first rows, the second half of its own: a false negative, known as such. What is planted
-    for a smaller share is planted for a larger one, too.
+    A row's positive is one half of its abstract: the first, which says more of what the title says, or the
+    second, in turn. Its negative is half an abstract that no row is about; or, in the first rows, the other
+    half of its own: a false negative, known as such. What is planted for a smaller share is planted for a
+    larger one, too.
 
     Args:
         found: Titles and abstracts, in random order.
@@ -54,20 +55,23 @@ def plant(
         wrong_positives: Share of the rows whose positive is another row's.
     """
     own, spare = found[: len(found) // 2], found[len(found) // 2 :]
-    firsts, seconds = zip(*(halves(abstract) for _, abstract in own), strict=True)
+    parted = [halves(abstract) for _, abstract in own]
+    shown, kept_back = zip(
+        *(pair[::-1] if number % 2 else pair for number, pair in enumerate(parted)), strict=True
+    )
     true_negatives = [half for _, abstract in spare for half in halves(abstract)]
     false, wrong = round(false_negatives * len(own)), round(wrong_positives * len(own))
-    positives = [*firsts[1:wrong], *firsts[: min(wrong, 1)], *firsts[wrong:]]
+    positives = [*shown[1:wrong], *shown[: min(wrong, 1)], *shown[wrong:]]
     rows = [
-        {"anchor": title, "positive": positive, "negative": second if number < false else negative}
-        for number, ((title, _), positive, second, negative) in enumerate(
-            zip(own, positives, seconds, true_negatives[: len(own)], strict=True)
+        {"anchor": title, "positive": positive, "negative": other if number < false else negative}
+        for number, ((title, _), positive, other, negative) in enumerate(
+            zip(own, positives, kept_back, true_negatives[: len(own)], strict=True)
         )
     ]
     labels = {
         text: [str(number)]
-        for number, ((title, _), first, second) in enumerate(zip(own, firsts, seconds, strict=True))
-        for text in (title, first, second)
+        for number, ((title, _), both) in enumerate(zip(own, parted, strict=True))
+        for text in (title, *both)
     }
     return Planted(rows, labels)
 

@@ -32,10 +32,10 @@ def test_columns_of_a_mask():
     trained = [_trained([0.5], **{"mask_rate/ap": 0.1, "mask_rate/pp": 0.3}), _trained([0.5])]
     quality = MaskQuality(candidates=100, false_negatives=10, masked=8, right=6)
     assert of_mask(trained, quality) == {
-        "masked": "0.200",
-        "precision": "0.750",
-        "recall": "0.600",
-        "prevalence": "0.100",
+        "masked": "0.2000",
+        "precision": "0.7500",
+        "recall": "0.6000",
+        "prevalence": "0.1000",
     }
 
 
@@ -43,7 +43,7 @@ def test_what_is_not_known_of_a_mask_is_empty():
     empty = {"precision": "", "recall": "", "prevalence": ""}
     assert of_mask([_trained([0.5])], None) == {"masked": "", **empty}
     none_false = MaskQuality(candidates=100, false_negatives=0, masked=0, right=0)
-    assert of_quality(none_false) == {"precision": "", "recall": "", "prevalence": "0.000"}
+    assert of_quality(none_false) == {"precision": "", "recall": "", "prevalence": "0.0000"}
 
 
 def test_the_baseline_has_no_gain_over_itself():
