@@ -21,6 +21,7 @@ NAMES = (
     "two_models",
     "mask_options",
     "planted_noise",
+    "mask_curve",
 )
 
 

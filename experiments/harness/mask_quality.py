@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from scipy import sparse
 from experiments.harness.training import Training, guide_vectors, prepared
 from gistembed.audit.masked import AuditedBatch
 from gistembed.batches import batch_ids
+from gistembed.mask import MaskPolicy
 from gistembed.pairs import Texts
 
 _ROWS = 4096
@@ -62,24 +63,56 @@ def mask_quality(training: Training, labels: Path, store: Path, seed: int = 1) -
         store: The store.
         seed: Decides which texts meet.
     """
-    with tempfile.TemporaryDirectory(prefix="experiment-") as folder:
-        run = prepared(training, seed, Path(folder), store)
-    guides, relations = guide_vectors(run), run.train.known_positives()
-    about = _Labels(run.train.texts, json.loads(labels.read_text(encoding="utf-8")))
-    plan, policy = run.plan.batches, run.plan.policy.at_step(0)
-    counts = np.zeros(4, np.int64)
-    for rows in plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]:
-        batch = AuditedBatch.of(batch_ids(run.train, relations, rows), guides, policy)
-        stack = batch.mask.texts.ids.numpy()
-        for chunk in batch.chunks(len(rows)):
-            columns, _, decided = batch.decide(chunk)
-            assert decided.leaves is not None, "there is a guide"
-            masked = decided.leaves.numpy() > 0
-            could_leave = masked | decided.keep(columns).numpy()
-            candidates = np.concatenate([stack[texts] for texts in columns.texts])
-            same = about.same(run.train.anchors[rows[chunk]], candidates)
-            counts += [could_leave.sum(), (same & could_leave).sum(), masked.sum(), (same & masked).sum()]
-    return MaskQuality(*counts.tolist())
+    asked = _Asked(training, labels, store, seed)
+    return asked.quality(asked.policy)
+
+
+def qualities_at(
+    training: Training, labels: Path, store: Path, margins: Sequence[float], seed: int = 1
+) -> list[MaskQuality]:
+    """As `mask_quality`, at each of several margins in place of the training's own.
+
+    Args:
+        training: The training; its guide's vectors are in the store.
+        labels: Labels by text; see `DataFolder`.
+        store: The store.
+        margins: The margins.
+        seed: Decides which texts meet.
+    """
+    asked = _Asked(training, labels, store, seed)
+    return [asked.quality(replace(asked.policy, margin=margin)) for margin in margins]
+
+
+class _Asked:
+    """A training's guide, pairs and first batches, and what is known of the texts."""
+
+    def __init__(self, training: Training, labels: Path, store: Path, seed: int) -> None:
+        with tempfile.TemporaryDirectory(prefix="experiment-") as folder:
+            run = prepared(training, seed, Path(folder), store)
+        plan = run.plan.batches
+        self.policy = run.plan.policy.at_step(0)
+        self._guides, self._pairs, self._relations = (
+            guide_vectors(run),
+            run.train,
+            run.train.known_positives(),
+        )
+        self._about = _Labels(run.train.texts, json.loads(labels.read_text(encoding="utf-8")))
+        self._batches = plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]
+
+    def quality(self, policy: MaskPolicy) -> MaskQuality:
+        counts = np.zeros(4, np.int64)
+        for rows in self._batches:
+            batch = AuditedBatch.of(batch_ids(self._pairs, self._relations, rows), self._guides, policy)
+            stack = batch.mask.texts.ids.numpy()
+            for chunk in batch.chunks(len(rows)):
+                columns, _, decided = batch.decide(chunk)
+                assert decided.leaves is not None, "there is a guide"
+                masked = decided.leaves.numpy() > 0
+                could_leave = masked | decided.keep(columns).numpy()
+                candidates = np.concatenate([stack[texts] for texts in columns.texts])
+                same = self._about.same(self._pairs.anchors[rows[chunk]], candidates)
+                counts += [could_leave.sum(), (same & could_leave).sum(), masked.sum(), (same & masked).sum()]
+        return MaskQuality(*counts.tolist())
 
 
 class _Labels:
