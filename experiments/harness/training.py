@@ -145,7 +145,9 @@ def train(training: Training, seed: int, work: Path, store: Path) -> None:
             resume=False,
         )
         seconds = time.perf_counter() - started
-    assert outcome.finished
+    if not outcome.finished:
+        # The trainer hears the signal itself, and ends in good order.
+        raise KeyboardInterrupt
     result = scores_of(run.student, training) | {
         "seconds": seconds,
         "metrics": {
