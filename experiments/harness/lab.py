@@ -27,7 +27,7 @@ from gistembed.errors import UserError
 
 Name = TypeVar("Name")
 
-_CHOOSING_SEEDS = (101,)
+CHOOSING_SEEDS = (101,)
 """Settings are chosen with these, and reported with others."""
 
 
@@ -134,7 +134,7 @@ class Lab:
             number: self.training(data, guide=self.guide if guided else None, tests=None, **settings | one)
             for number, one in enumerate(options)
         }
-        trained = self.train(trainings, seeds=_CHOOSING_SEEDS)
+        trained = self.train(trainings, seeds=CHOOSING_SEEDS)
         best = best_by_dev({number: [one.dev for one in found] for number, found in trained.items()})
         return options[best]
 
