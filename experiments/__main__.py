@@ -12,6 +12,7 @@ from gistembed.errors import Terminated, UserError
 
 NAMES = (
     "first_results",
+    "temperature",
     "guides",
     "domains",
     "overhead",

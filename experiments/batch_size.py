@@ -7,7 +7,7 @@ from experiments.harness import DataFolder, Experiment, Lab, Row, compared, scor
 
 _DATA = "pubmed-topics"
 _SIZES = (16, 64, 256, 1024, 4096)
-_EPOCHS = 3
+_EPOCHS = 2
 
 
 def run(lab: Lab) -> Sequence[Row]:
