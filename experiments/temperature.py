@@ -1,8 +1,8 @@
 """Temperature: how sharp the softmax is, and what is left for the guide to do at each.
 
 The lower the temperature, the more of a row's gradient comes from the candidates most similar to the anchor,
-and those are where false negatives are. So a higher temperature is a cure of its own, and training without a guide
-deserves it: at each temperature, and for each of the two ways, the learning rate is chosen by dev scores.
+and those are where false negatives are. So a higher temperature is a cure of its own, and training without a
+guide deserves it: at each temperature, and for each of the two ways, dev scores choose the learning rate.
 """
 
 from collections.abc import Sequence
