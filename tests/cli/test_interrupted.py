@@ -1,6 +1,8 @@
 """What Ctrl-C leaves, and what the last line says of it: true for each command."""
 
+import os
 import shlex
+import signal
 
 import pytest
 
@@ -66,6 +68,17 @@ def test_encoding_goes_on_by_itself(interrupted, data):
     words = ("guide", "encode", data, "--guide", "g")
     line = f"what is encoded stays; go on with: {again(*words)}"
     assert interrupted("gistembed.guide.prepare_work", *words) == line
+
+
+def test_sigterm_is_told_in_the_same_way(run, monkeypatch, data):
+    """Of commands that train nothing, too, the process would just be gone."""
+    monkeypatch.setattr("gistembed.guide.prepare_work", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    words = ("guide", "encode", data, "--guide", "g")
+    code, out, err = run(*words)
+    assert (code, out) == (143, "")
+    assert err.splitlines()[-1] == (
+        f"gistembed: terminated; what is encoded stays; go on with: {again(*words)}"
+    )
 
 
 def test_rows_are_not_written(interrupted, data, static_folder, tmp_path):

@@ -15,7 +15,7 @@ from tests.guide.endpoint_server import DIMENSIONS, drop, embeddings, vector
 from tests.guide.pid_as_key import begin
 from tests.guide.same_store import check_same_store
 
-from gistembed.errors import StorageError, UserError
+from gistembed.errors import StorageError, Terminated, UserError
 from gistembed.guide.encoding.encode import UnusableVectorError
 from gistembed.guide.encoding.on_ray import _RayWorker, _run, _table, encode_on_ray
 
@@ -72,6 +72,21 @@ def test_a_worker_that_is_killed_is_replaced(cluster, server, tmp_path):
     assert sorted(done) == [1, 3, *[PIECE_TEXTS] * 9]
     assert held(settings) == TEXTS
     assert len({request.headers["authorization"] for request in server.requests}) == 3
+
+
+def test_sigterm_ends_it_as_it_ends_all_else(cluster, server, tmp_path):
+    """Ray takes the signal for itself, and would abort with its own stack."""
+    answer = embeddings()
+
+    def terminate(handler, request):
+        os.kill(os.getpid(), signal.SIGTERM)
+        answer(handler, request)
+
+    server.script = [terminate]
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated):
+        encode_on_ray(settings_of(server.url, tmp_path), [run_of(TEXTS)], 1)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from gistembed.cli.selftest import selftest
 from gistembed.cli.sweep import sweep
 from gistembed.errors import Terminated, UserError
 from gistembed.files import storage_error
+from gistembed.signals import ends_when_terminated
 
 app = typer.Typer(
     name="gistembed",
@@ -69,7 +70,8 @@ def main() -> NoReturn:
     0 done, 1 a check failed, 2 a mistake of the user, 4 the disk refused, 130 interrupted, 143 terminated.
     """
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        with ends_when_terminated():
+            code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except TyperException as error:
         _fail(error.format_message(), error.exit_code)
     except UserError as error:

@@ -114,15 +114,13 @@ def cotrain(
     from gistembed.cli.tables import round_table, score_table
     from gistembed.console import Console
     from gistembed.cotraining import plan_cotrain, run_cotrain
-    from gistembed.train.signals import ends_when_terminated
 
     console = Console(quiet=quiet or as_json)
     if dry_run:
         lines = plan_cotrain(checked, console, resume=resume)
         typer.echo(json.dumps({"plan": lines.splitlines()}) if as_json else lines)
         return
-    with ends_when_terminated():
-        result = run_cotrain(checked, console, resume=resume)
+    result = run_cotrain(checked, console, resume=resume)
     if as_json:
         summary = {
             "verdicts": result.verdicts,

@@ -158,15 +158,13 @@ def fit(
     from gistembed.console import Console
     from gistembed.pipeline import plan_fit, run_fit
     from gistembed.ranks import is_first
-    from gistembed.train.signals import ends_when_terminated
 
     console = Console(quiet=quiet or as_json)
     if dry_run:
         lines = plan_fit(checked, console, resume=resume)
         typer.echo(json.dumps({"plan": lines.splitlines()}) if as_json else lines)
         return
-    with ends_when_terminated():
-        result = run_fit(checked, console, resume=resume)
+    result = run_fit(checked, console, resume=resume)
     if not is_first():
         return
     if as_json:

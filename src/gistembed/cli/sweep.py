@@ -43,7 +43,6 @@ def sweep(
 
     from gistembed.console import Console
     from gistembed.sweep import plan_sweep, read_plan, run_sweep, tabulate
-    from gistembed.train.signals import ends_when_terminated
 
     plan = read_plan(file, out)
     console = Console(quiet=quiet or as_json)
@@ -54,8 +53,7 @@ def sweep(
     if table:
         result = tabulate(plan)
     else:
-        with ends_when_terminated():
-            result = run_sweep(plan, console, resume=resume, quiet=quiet or as_json, on_ray=ray)
+        result = run_sweep(plan, console, resume=resume, quiet=quiet or as_json, on_ray=ray)
     if as_json:
         summary = {
             "summary": result.summary,

@@ -14,10 +14,10 @@ from gistembed.errors import StorageError, Terminated
 from gistembed.guide import GuideWork, do_work
 from gistembed.guide.encoding.on_ray import connected
 from gistembed.prepare import prepare_run
+from gistembed.signals import stops_after_step
 from gistembed.sweep.cell import fresh_record, run_cell
 from gistembed.sweep.plan import Cell
 from gistembed.sweep.record import CellRecord
-from gistembed.train.signals import stops_after_step
 
 # What texts are encoded, and how, as far as cells seldom differ in the rest.
 _OF_VECTORS = ("data", "loss", "guide", *OF_GUIDES)

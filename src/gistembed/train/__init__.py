@@ -1,10 +1,10 @@
 """Training on sentence-transformers' Trainer, with our batches and our loss."""
 
+from gistembed.signals import stops_after_step
 from gistembed.train.adapt import Adaptation, adapt, merge_lora, remove_lora
 from gistembed.train.best import KeepBest, steps_between
 from gistembed.train.feasible import check_feasible
 from gistembed.train.run import TrainingOutcome, TrainingPlan, train_student, training_arguments
-from gistembed.train.signals import stops_after_step
 
 __all__ = [
     "Adaptation",

@@ -25,6 +25,7 @@ from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
 from gistembed.pairs import Pairs
 from gistembed.ranks import any_of_all, rank, ranks
 from gistembed.record import StepRecord, TrainingFinding
+from gistembed.signals import StopRequest, stops_after_step
 from gistembed.terms import HardnessMode, Kernel
 from gistembed.train.adapt import Adaptation, adapt
 from gistembed.train.best import KeepBest
@@ -35,7 +36,6 @@ from gistembed.train.guards import Guards
 from gistembed.train.history import step_records
 from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
-from gistembed.train.signals import StopRequest, stops_after_step
 from gistembed.train.snapshot import load_weights, whole_weights
 from gistembed.train.trainer import PlanTrainer
 

@@ -15,6 +15,7 @@ from gistembed.errors import StorageError, UserError
 from gistembed.guide.encoding.encode import TextRun, UnusableVectorError
 from gistembed.guide.encoding.workers import PIECE_TEXTS, EncodingWorker, WorkerSettings
 from gistembed.guide.store.keys import Keys
+from gistembed.signals import ends_when_terminated
 
 _ERRORS = {kind.__name__: kind for kind in (UserError, StorageError, UnusableVectorError)}
 # So many workers may die with the same texts in hand; Ray by itself would start others for ever.
@@ -47,7 +48,8 @@ def encode_on_ray(
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
-    with connected():
+    # Ray takes SIGTERM for itself as it starts, and would end with its own stack.
+    with connected(), ends_when_terminated():
         DataContext.get_current().enable_progress_bars = False
         # What it has to say about an error, the error says.
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)

@@ -5,11 +5,11 @@ import signal
 import threading
 
 import pytest
-from tests.train.trials import Setting, stop_at, train
 
 from gistembed.errors import Terminated
+from gistembed.signals import ends_when_terminated, stops_after_step
 from gistembed.train.checkpoints import newest_checkpoint
-from gistembed.train.signals import ends_when_terminated, stops_after_step
+from tests.train.trials import Setting, stop_at, train
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
 

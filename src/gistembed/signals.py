@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends a training run after the step in hand, the second one at once."""
+"""SIGINT and SIGTERM: whatever runs ends in good order; a training run after the step in hand."""
 
 import os
 import signal
