@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -164,19 +165,17 @@ class Lab:
 
     def _run(self, jobs: Sequence[tuple[Training, int]]) -> None:
         started = time.perf_counter()
-        with ProcessPoolExecutor(
-            self.scale.workers, multiprocessing.get_context("spawn"), in_one_thread
-        ) as pool:
-            running = [pool.submit(train, *job, self.work, self.store) for job in jobs]
-            try:
-                for number, done in enumerate(as_completed(running), 1):
-                    done.result()
-                    seconds = time.perf_counter() - started
-                    print(f"  {number} of {len(jobs)} trainings, {seconds:.0f} s", end="\r", flush=True)
-            except BaseException:
-                # What has not begun is left; what has ends first, and is kept.
-                pool.shutdown(cancel_futures=True)
-                raise
+        pool = _processes(self.scale.workers)
+        running = [pool.submit(train, *job, self.work, self.store) for job in jobs]
+        try:
+            for number, done in enumerate(as_completed(running), 1):
+                done.result()
+                seconds = time.perf_counter() - started
+                print(f"  {number} of {len(jobs)} trainings, {seconds:.0f} s", end="\r", flush=True)
+        except BaseException:
+            # What has not begun is left; what has ends first, and is kept.
+            pool.shutdown(cancel_futures=True)
+            raise
         print()
 
 
@@ -193,6 +192,12 @@ class Experiment:
     name: str
     question: str
     run: Callable[[Lab], Sequence[Row]]
+
+
+@cache
+def _processes(workers: int) -> ProcessPoolExecutor:
+    """They stay until all experiments are done: to load what a training needs takes longer than to train."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), in_one_thread)
 
 
 def _encode(jobs: Iterable[tuple[Training, int]], store: Path) -> None:
