@@ -28,6 +28,8 @@ from gistembed.errors import UserError
 
 Name = TypeVar("Name")
 
+_TRAININGS_EACH = 100
+
 CHOOSING_SEEDS = (101,)
 """Settings are chosen with these, and reported with others."""
 
@@ -196,8 +198,13 @@ class Experiment:
 
 @cache
 def _processes(workers: int) -> ProcessPoolExecutor:
-    """They stay until all experiments are done: to load what a training needs takes longer than to train."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), in_one_thread)
+    """They stay for many trainings: to load what a training needs takes longer than to train.
+
+    Not for all: each tokenizer that was used leaves some 15 MB behind (tokenizers 0.23).
+    """
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), in_one_thread, max_tasks_per_child=_TRAININGS_EACH
+    )
 
 
 def _encode(jobs: Iterable[tuple[Training, int]], store: Path) -> None:
