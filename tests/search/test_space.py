@@ -17,7 +17,7 @@ def defaults(given=(), pairs=1000, **settings):
 def test_the_usual_axes_lie_around_what_a_run_would_take():
     assert defaults() == {
         "learning_rate": Range(2e-3 / 5, 2e-3 * 5, log=True),
-        "temperature": Range(0.005, 0.1, log=True),
+        "temperature": Range(0.005, 0.3, log=True),
         "margin": Range(0.0, 0.1),
         "batch_size": Choices((16, 32, 64)),
     }

@@ -122,7 +122,7 @@ def default_space(resolved: RunConfig, given: Collection[str], *, pairs: int) ->
     sizes = [size // 2, size] if resolved.batches == "one_task" else [size // 2, size, 2 * size]
     space: dict[str, Range | Choices] = {
         "learning_rate": Range(resolved.learning_rate / 5, resolved.learning_rate * 5, log=True),
-        "temperature": Range(0.005, 0.1, log=True),
+        "temperature": Range(0.005, 0.3, log=True),
         "margin": Range(0.0, 0.1),
         "batch_size": Choices(tuple(one for one in sizes if 2 <= one <= pairs)),
     }
