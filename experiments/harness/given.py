@@ -1,5 +1,6 @@
 """Files of given vectors that guide in a model's place."""
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,4 +40,7 @@ def write_vectors(file: Path, texts: Sequence[str], vectors: Float32[np.ndarray,
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file.with_suffix(".texts.json"), json.dumps(list(texts)).encode())
-    np.save(file, vectors)
+    packed = io.BytesIO()
+    np.save(packed, vectors, allow_pickle=False)
+    # Last and whole: where it is there, both are.
+    write_whole(file, packed.getvalue())

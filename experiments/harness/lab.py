@@ -20,6 +20,7 @@ from experiments.harness.training import (
     encode_for,
     in_one_thread,
     kept,
+    kept_at,
     score_untrained,
     train,
 )
@@ -148,7 +149,7 @@ class Lab:
         seeds = self.seeds if seeds is None else seeds
         self.work.mkdir(parents=True, exist_ok=True)
         wanted = {training.key(seed): (training, seed) for training in trainings.values() for seed in seeds}
-        missing = [job for job in wanted.values() if kept(*job, self.work) is None]
+        missing = [job for job in wanted.values() if not kept_at(*job, self.work).exists()]
         if missing:
             _encode(missing, self.store)
             self._run(missing)

@@ -91,11 +91,8 @@ class _Asked:
             run = prepared(training, seed, Path(folder), store)
         plan = run.plan.batches
         self.policy = run.plan.policy.at_step(0)
-        self._guides, self._pairs, self._relations = (
-            guide_vectors(run),
-            run.train,
-            run.train.known_positives(),
-        )
+        self._guides, self._pairs = guide_vectors(run), run.train
+        self._relations = run.train.known_positives()
         self._about = _Labels(run.train.texts, json.loads(labels.read_text(encoding="utf-8")))
         self._batches = plan.epoch(0)[: max(1, _ROWS // plan.batch_size)]
 

@@ -1,15 +1,11 @@
 """Guides that can only be had as vectors: a file of them for each data set."""
 
-import io
-import json
-
-import numpy as np
 import xxhash
 
 from experiments.data.multilingual import NAME, multilingual_vectors
+from experiments.harness.given import write_vectors
 from experiments.harness.lab import Lab
 from experiments.harness.training import DataFolder
-from gistembed.files import write_whole
 from gistembed.pairs import read_pairs
 
 
@@ -27,9 +23,5 @@ def multilingual_guide(lab: Lab, data: DataFolder) -> str:
     if not path.exists():
         pairs = read_pairs(data.train)
         texts = list(pairs.texts.of(pairs.text_ids()))
-        vectors = io.BytesIO()
-        np.save(vectors, multilingual_vectors(texts, lab.model(NAME)), allow_pickle=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path.with_suffix(".texts.json"), json.dumps(texts).encode())
-        write_whole(path, vectors.getvalue())
+        write_vectors(path, texts, multilingual_vectors(texts, lab.model(NAME)))
     return str(path)

@@ -114,9 +114,14 @@ class Trained:
         return float(np.mean(rates)) if rates else None
 
 
+def kept_at(training: Training, seed: int, work: Path) -> Path:
+    """The file of what becomes of a training; it is there once that is known."""
+    return work / f"{training.key(seed)}.json"
+
+
 def kept(training: Training, seed: int, work: Path) -> Trained | None:
     """What an earlier call left of this very training; None if it was not run yet."""
-    file = work / f"{training.key(seed)}.json"
+    file = kept_at(training, seed, work)
     if not file.exists():
         return None
     found = json.loads(file.read_text(encoding="utf-8"))
@@ -156,7 +161,7 @@ def train(training: Training, seed: int, work: Path, store: Path) -> None:
         },
         "settings": dict(training.settings) | {"seed": seed},
     }
-    write_whole(work / f"{training.key(seed)}.json", json.dumps(result, default=str).encode())
+    write_whole(kept_at(training, seed, work), json.dumps(result, default=str).encode())
 
 
 def score_untrained(training: Training, work: Path) -> Trained:
@@ -165,7 +170,7 @@ def score_untrained(training: Training, work: Path) -> Trained:
     if (found := kept(before, 0, work)) is None:
         result = scores_of(load_model(training.settings["student"], option="student"), training)
         result |= {"seconds": 0.0, "metrics": {}}
-        write_whole(work / f"{before.key(0)}.json", json.dumps(result).encode())
+        write_whole(kept_at(before, 0, work), json.dumps(result).encode())
         found = kept(before, 0, work)
     assert found is not None
     return found

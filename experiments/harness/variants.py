@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from experiments.data.layout import write_labels
 from experiments.harness.training import DataFolder
 from gistembed.files import write_whole
 
@@ -30,7 +31,7 @@ def variant(
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_whole(made.train, lines.encode())
     if labels is not None:
-        write_whole(made.labels, json.dumps(labels, ensure_ascii=False).encode())
+        write_labels(folder, labels)
     elif data.labels.exists():
         shutil.copyfile(data.labels, made.labels)
     return made

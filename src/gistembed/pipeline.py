@@ -49,8 +49,9 @@ from gistembed.record import (
 )
 from gistembed.report import render_card, render_report
 from gistembed.saving import save_trained
+from gistembed.signals import stops_after_step
 from gistembed.terms import ScoredSet, TrainedModel
-from gistembed.train import KeepBest, TrainingOutcome, steps_between, stops_after_step, train_student
+from gistembed.train import KeepBest, TrainingOutcome, steps_between, train_student
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

@@ -3,11 +3,11 @@
 import io
 
 import pytest
+from demo.prepare import by_rarest
 from experiments.data.languages import (
     Topic,
     Translated,
     across_languages,
-    by_rarest,
     read_translated,
     within_languages,
     without_brackets,

@@ -1,6 +1,5 @@
 """Training on sentence-transformers' Trainer, with our batches and our loss."""
 
-from gistembed.signals import stops_after_step
 from gistembed.train.adapt import Adaptation, adapt, merge_lora, remove_lora
 from gistembed.train.best import KeepBest, steps_between
 from gistembed.train.feasible import check_feasible
@@ -16,7 +15,6 @@ __all__ = [
     "merge_lora",
     "remove_lora",
     "steps_between",
-    "stops_after_step",
     "train_student",
     "training_arguments",
 ]
