@@ -34,6 +34,7 @@ from gistembed.train.snapshot import (
     save_state,
     save_weights,
     set_random_state,
+    trained_tensors,
 )
 
 FILES = ["manifest.json", "state.json", "state.safetensors", "trainer_state.json", "weights.safetensors"]
@@ -227,7 +228,7 @@ def test_random_numbers_go_on():
 
 
 def test_weights_of_another_model_are_refused(static_folder, bert_folder, tmp_path):
-    save_weights(load_model(str(static_folder), option="--student").model, tmp_path)
+    save_weights(trained_tensors(load_model(str(static_folder), option="--student").model), tmp_path)
     with pytest.raises(UserError) as raised:
         load_weights(load_model(str(bert_folder), option="--student").model, tmp_path)
     assert str(raised.value) == f"{tmp_path}: holds another model than the student; choose another --out"

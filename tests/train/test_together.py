@@ -78,6 +78,38 @@ def test_sharded_processes_train_as_one_does(no_dropout, tmp_path):
             torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
 
 
+@pytest.mark.slow
+def test_the_best_of_a_sharded_training_is_kept(no_dropout, tmp_path):
+    """Scores are of the whole student as it is trained, and it ends as the best of them."""
+    student, _ = trained(no_dropout, tmp_path, batch_size=7, steps=6, keep_best=True)
+    last, _ = trained(no_dropout, tmp_path / "last", batch_size=7, steps=6)
+    name = next(name for name, _ in student.model.named_parameters())
+    assert not torch.equal(student.model.state_dict()[name], last.model.state_dict()[name])
+    for one in launched(tmp_path, 2, student=no_dropout, batch_size=7, steps=6, keep_best=True, **SHARDED):
+        for name, weight in student.model.state_dict().items():
+            torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("lora", [None, pytest.param(4, marks=pytest.mark.slow)])
+def test_sharded_processes_go_on_to_the_bit(tmp_path, lora):
+    """A checkpoint holds the whole weights and the whole state of an optimizer that has a memory."""
+    student = str(save_bert(tmp_path / "bert", dropout=0.1))
+    every = launched(
+        tmp_path,
+        2,
+        student=student,
+        batch_size=7,
+        lora=lora,
+        steps=5,
+        cut_at=3,
+        optim="adamw_torch",
+        **SHARDED,
+    )
+    for one in every:
+        assert one["resumed"].keys() == one["weights"].keys()
+        assert all(torch.equal(weight, one["resumed"][name]) for name, weight in one["weights"].items())
+
+
 @pytest.mark.parametrize(
     ("ranks", "batch_size", "accumulation"),
     [(2, 7, 2), pytest.param(4, 7, 2, marks=pytest.mark.slow)],

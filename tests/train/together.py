@@ -13,9 +13,10 @@ from gistembed import MaskPolicy
 from gistembed.batches import BatchPlan, TokenCache
 from gistembed.config import LoraSettings
 from gistembed.models import load_model
-from gistembed.ranks import rank
+from gistembed.ranks import first_says, rank
 from gistembed.train import TrainingPlan, train_student
 from gistembed.train.adapt import Adaptation
+from gistembed.train.best import KeepBest
 
 TEXTS = ("so", "so long", "how", "why is that so", "where", "when will it be")
 PAIRS = pairs_of(
@@ -40,15 +41,23 @@ def trained(
     lora: int | None = None,
     stop_at: int | None = None,
     resume: bool = False,
+    keep_best: bool = False,
+    steps_seen: list[int] | None = None,
     **trainer,
 ):
-    """A student trained on the pairs, and what came of it; the first process may be told to stop."""
+    """A student trained on the pairs, and what came of it; the first process may be told to stop.
+
+    What is called the best is arbitrary: a number that depends on all of the student's weights.
+    """
 
     def on_step(step):
+        if steps_seen is not None:
+            steps_seen.append(step)
         if step == stop_at and rank() == 0:
             os.kill(os.getpid(), signal.SIGINT)
 
     student = load_model(student_folder, option="--student", device="cpu")
+    best = KeepBest("score", lambda _: first_says(lambda: _score(student)), every=1) if keep_best else None
     outcome = train_student(
         student,
         PAIRS,
@@ -74,17 +83,26 @@ def trained(
         checkpoints=folder / "checkpoints",
         logs=folder / "logs",
         resume=resume,
+        best=best,
         on_step=on_step,
     )
     return student, outcome
+
+
+def _score(student):
+    """Highest in the middle of a short training by a high rate, so that the last step is not the best."""
+    vectors = student.embed(["so long", "why"], "anchor")
+    return float(vectors[0] @ vectors[1])
 
 
 def cut_and_resumed(student_folder: str, folder: Path, stop_at: int, **specification):
     """The weights of a student whose training was stopped and gone on with."""
     _, outcome = trained(student_folder, folder, stop_at=stop_at, **specification)
     assert (outcome.steps, outcome.finished) == (stop_at, False)
-    student, outcome = trained(student_folder, folder, resume=True, **specification)
+    steps_seen = []
+    student, outcome = trained(student_folder, folder, resume=True, steps_seen=steps_seen, **specification)
     assert outcome.finished
+    assert steps_seen[0] == stop_at + 1, "it went on, and didn't begin again"
     return student.model.state_dict()
 
 

@@ -26,6 +26,7 @@ class KeepBest(TrainerCallback):
         curve: All scores: the step and the value, from step 0.
         step: The step of the best score; None until there is one.
         stopped: Whether it has ended the training.
+        before_score: Called before each score, where what is scored isn't what is trained.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class KeepBest(TrainerCallback):
         self.curve: list[tuple[int, float]] = []
         self.step: int | None = None
         self.stopped = False
+        self.before_score: Callable[[], None] = lambda: None
         self._score = score
         self._every = every
         self._patience = patience
@@ -60,7 +62,7 @@ class KeepBest(TrainerCallback):
     ) -> None:
         """Before the first step of all."""
         if not self.curve:
-            self.curve.append((0, self._score(0)))
+            self.curve.append((0, self._scored(0)))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -70,7 +72,7 @@ class KeepBest(TrainerCallback):
         if step % self._every and step < state.max_steps:
             return
         values = dict(self.curve)
-        value = self._score(step)
+        value = self._scored(step)
         self.curve.append((step, value))
         if self.step is None or value > values[self.step]:
             self.step = step
@@ -78,6 +80,10 @@ class KeepBest(TrainerCallback):
         elif self._patience is not None and self._since_best() >= self._patience:
             self.stopped = True
             control.should_training_stop = True
+
+    def _scored(self, step: int) -> float:
+        self.before_score()
+        return self._score(step)
 
     def _since_best(self) -> int:
         assert self.step is not None

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformerTrainingArguments
+from torch import nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
@@ -36,7 +37,8 @@ from gistembed.train.guards import Guards
 from gistembed.train.history import step_records
 from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
-from gistembed.train.snapshot import load_weights, whole_weights
+from gistembed.train.sharded import whole_weights
+from gistembed.train.snapshot import load_weights
 from gistembed.train.trainer import PlanTrainer
 
 _LOGGED_POINTS = 60
@@ -188,13 +190,6 @@ def train_student(
     check_feasible(student.model, arguments)
     checkpoint_activations(student.model, arguments)
     sharded = bool(arguments.fsdp)
-    if sharded:
-        if best is not None:
-            raise UserError(
-                "[trainer] fsdp: keep_best takes the best model from its checkpoint, and sharded training "
-                "writes none; leave one of the two out"
-            )
-        warn("[trainer] fsdp: no checkpoints are written; a run that is stopped starts again")
     # Sharding takes a model apart for good: a copy is trained, and the student gets its weights in the end.
     model = copy.deepcopy(student.model) if sharded else student.model
     encoder = MicroBatchEncoder(_graph_bytes(plan, student, sharded=sharded))
@@ -241,6 +236,8 @@ def train_student(
             callbacks=[best, steps] if best else [steps],
         )
         trainer.remove_callback(PrinterCallback)
+        if sharded and best is not None:
+            best.before_score = lambda: _copy_whole(trainer.model, student)
         with (
             no_progress_bars(),
             library_writes(checkpoints),
@@ -248,7 +245,7 @@ def train_student(
         ):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if sharded:
-        student.model.load_state_dict(whole_weights(trainer.model))
+        _copy_whole(trainer.model, student)
     history = step_records(trainer.state.log_history)
     if trainer.is_over:
         guards.finished(history, trainer.state.global_step, scheduled=plan.scheduled)
@@ -265,6 +262,11 @@ def train_student(
         micro_batches=encoder.kept + encoder.replayed,
         replayed=encoder.replayed,
     )
+
+
+def _copy_whole(model: nn.Module, student: EmbeddingModel) -> None:
+    """Put the weights of a model in parts into the student, which is whole in every process."""
+    student.model.load_state_dict(whole_weights(model))
 
 
 def _graph_bytes(plan: TrainingPlan, student: EmbeddingModel, *, sharded: bool) -> int:

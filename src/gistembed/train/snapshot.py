@@ -19,9 +19,46 @@ _TENSORS = "state.safetensors"
 _VALUES = "state.json"
 
 
-def save_weights(model: nn.Module, folder: Path) -> None:
-    """Write what training changes in a model."""
-    save_file({name: _plain(tensor) for name, tensor in _trained(model).items()}, folder / _WEIGHTS)
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters that learn and buffers that are saved, by name; what is tied has one name.
+
+    The rest comes from the student's own folder, which a resumed run has checked to be the same.
+
+    Args:
+        model: The model; its weights may lie in parts.
+    """
+    persistent = model.state_dict().keys()
+    learning = {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}
+    return learning | {name: tensor for name, tensor in model.named_buffers() if name in persistent}
+
+
+def save_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write what training changes in a model.
+
+    Args:
+        weights: The whole tensors under the names of `trained_tensors`.
+        folder: Where to write.
+    """
+    save_file({name: _plain(tensor) for name, tensor in weights.items()}, folder / _WEIGHTS)
+
+
+def saved_weights(model: nn.Module, folder: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote, on the CPU.
+
+    Args:
+        model: What it was written of.
+        folder: Where it was written.
+
+    Raises:
+        UserError: If the model has other parameters than the one that was saved.
+    """
+    saved = load_file(folder / _WEIGHTS)
+    shapes = [
+        {name: tuple(tensor.shape) for name, tensor in one.items()} for one in (saved, trained_tensors(model))
+    ]
+    if shapes[0] != shapes[1]:
+        raise UserError(f"{folder}: holds another model than the student; choose another --out")
+    return saved
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
@@ -30,21 +67,10 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     Raises:
         UserError: If the model has other parameters than the one that was saved.
     """
-    saved, trained = load_file(folder / _WEIGHTS), _trained(model)
-    shapes = [{name: tuple(tensor.shape) for name, tensor in one.items()} for one in (saved, trained)]
-    if shapes[0] != shapes[1]:
-        raise UserError(f"{folder}: holds another model than the student; choose another --out")
+    saved = saved_weights(model, folder)
     with torch.no_grad():
-        for name, tensor in trained.items():
+        for name, tensor in trained_tensors(model).items():
             tensor.copy_(saved[name])
-
-
-def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state of a model whose weights lie in parts in several processes, which all have to ask."""
-    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-
-    state: dict[str, Any] = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
-    return state
 
 
 def save_state(state: Mapping[str, Any], folder: Path) -> None:
@@ -89,16 +115,6 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
-
-
-def _trained(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters that learn and buffers that are saved, by name; what is tied has one name.
-
-    The rest comes from the student's own folder, which a resumed run has checked to be the same.
-    """
-    persistent = model.state_dict().keys()
-    learning = {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}
-    return learning | {name: tensor for name, tensor in model.named_buffers() if name in persistent}
 
 
 def _pack(value: Any, tensors: dict[str, Tensor], place: str) -> Any:  # noqa: ANN401 — a tree of anything

@@ -20,13 +20,16 @@ from gistembed.train.gradients import average_gradients
 from gistembed.train.guards import Guards
 from gistembed.train.memory import BeforeStep
 from gistembed.train.module import BatchLoss
+from gistembed.train.sharded import deal_out_optimizer, deal_out_weights, gathered
 from gistembed.train.snapshot import (
     load_state,
     load_weights,
     random_state,
     save_state,
     save_weights,
+    saved_weights,
     set_random_state,
+    trained_tensors,
 )
 
 
@@ -178,30 +181,51 @@ class PlanTrainer(SentenceTransformerTrainer):
         Raises:
             UserError: If a weight is not finite; nothing is saved then.
         """
-        if self.is_over or self.is_fsdp_enabled:
+        if self.is_over:
             return
         self._guards.check_weights(self.model, self.state.global_step)
         self.store_flos()
         assert self.args.output_dir is not None, "training_arguments sets it"
         # Each process has random numbers of its own.
         random_states = gather_object([random_state()])
+        weights, optimizer = self._weights_and_optimizer()
         if self.args.should_save:
             write_checkpoint(
                 Path(self.args.output_dir),
                 self.state.global_step,
-                lambda folder: self._write(folder, random_states),
+                lambda folder: self._write(folder, weights, optimizer, random_states),
                 keep=self.args.save_total_limit,
                 best_step=self._best.step if self._best else None,
             )
         self.accelerator.wait_for_everyone()
 
-    def _write(self, folder: Path, random_states: list[Mapping[str, Any]]) -> None:
+    def _weights_and_optimizer(self) -> tuple[Mapping[str, torch.Tensor], Mapping[str, Any]]:
+        """What is to be written of the model and of its optimizer, in the first process at least."""
         assert self.optimizer is not None
+        trained = trained_tensors(self.model)
+        if not self.is_fsdp_enabled:
+            return trained, self.optimizer.state_dict()
+        weights, state = gathered(self.model, self._plain_optimizer())
+        return {name: weights[name] for name in trained if name in weights}, state
+
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer without what accelerate puts around it."""
+        assert self.optimizer is not None
+        plain: torch.optim.Optimizer = getattr(self.optimizer, "optimizer", self.optimizer)
+        return plain
+
+    def _write(
+        self,
+        folder: Path,
+        weights: Mapping[str, torch.Tensor],
+        optimizer: Mapping[str, Any],
+        random_states: list[Mapping[str, Any]],
+    ) -> None:
         assert self.lr_scheduler is not None
-        save_weights(self.model, folder)
+        save_weights(weights, folder)
         scaler = getattr(self.accelerator, "scaler", None)
         state = {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "scheduler": self.lr_scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "random": random_states,
@@ -213,7 +237,10 @@ class PlanTrainer(SentenceTransformerTrainer):
         self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        load_weights(self.model, Path(resume_from_checkpoint))
+        if self.is_fsdp_enabled:
+            deal_out_weights(self.model, saved_weights(self.model, Path(resume_from_checkpoint)))
+        else:
+            load_weights(self.model, Path(resume_from_checkpoint))
         self._resumed = load_state(Path(resume_from_checkpoint))
         if self._best and self._resumed["best"] is not None:
             self._best.resume(self._resumed["best"])
@@ -222,7 +249,10 @@ class PlanTrainer(SentenceTransformerTrainer):
         if checkpoint is not None:
             assert self.optimizer is not None
             assert self.lr_scheduler is not None
-            self.optimizer.load_state_dict(self._resumed["optimizer"])
+            if self.is_fsdp_enabled:
+                deal_out_optimizer(self.model, self._plain_optimizer(), self._resumed["optimizer"])
+            else:
+                self.optimizer.load_state_dict(self._resumed["optimizer"])
             self.lr_scheduler.load_state_dict(self._resumed["scheduler"])
 
     def _load_scaler(self, checkpoint: str | None) -> None:
