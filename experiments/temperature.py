@@ -12,7 +12,7 @@ from experiments.harness import DataFolder, Experiment, Lab, Row, best_by_dev, c
 from experiments.harness.training import Trained
 
 _DATA = ("pubmed-topics", "newsgroups")
-_TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2)
+_TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 def run(lab: Lab) -> Sequence[Row]:
