@@ -47,7 +47,8 @@ from gistembed.evaluate import METRICS, mean_interval, rank, score
 from gistembed.files import write_whole
 from gistembed.models import load_model
 from gistembed.pairs import read_pairs
-from gistembed.prepare import PreparedVectors, prepare_run
+from gistembed.prepare.guides import PreparedVectors
+from gistembed.prepare.run import prepare_run
 from gistembed.train import train_student
 
 _PAIRS = Path("demo/cache/pubmed-topics")

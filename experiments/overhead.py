@@ -40,7 +40,7 @@ from gistembed.console import Console
 from gistembed.files import write_whole
 from gistembed.guide import do_work
 from gistembed.models import load_model
-from gistembed.prepare import PreparedVectors
+from gistembed.prepare.guides import PreparedVectors
 from gistembed.train import train_student
 
 _DATA = "pubmed-topics"

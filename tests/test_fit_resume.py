@@ -180,7 +180,7 @@ def _same_ranking(rank):
 def test_no_text_is_on_two_sides(data, static_folder, tmp_path):
     from gistembed.config import RunConfig
     from gistembed.console import Console
-    from gistembed.prepare import prepare_run
+    from gistembed.prepare.run import prepare_run
 
     config = RunConfig(
         data=data, student=str(static_folder), out=tmp_path / "out", loss="infonce", keep_best="AP@100"

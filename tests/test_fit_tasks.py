@@ -10,7 +10,7 @@ import pytest
 from gistembed import UserError, fit
 from gistembed.config import RunConfig
 from gistembed.console import Console
-from gistembed.prepare import prepare_run
+from gistembed.prepare.run import prepare_run
 
 
 def write(path, rows):

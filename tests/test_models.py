@@ -157,7 +157,7 @@ def test_a_router_has_vectors_by_role(tmp_path):
 
 def test_embed_keeps_the_order_of_the_texts(bert, monkeypatch):
     """Texts are encoded longest first, as many as a number of tokens allows; the result must not show it."""
-    monkeypatch.setattr("gistembed.models._TOKENS_AT_ONCE", 50)
+    monkeypatch.setattr("gistembed.models.embedding._TOKENS_AT_ONCE", 50)
     texts = ["b", "a long text of some words", "", "cc", "a long text", "b b b b b b", "z"]
     lengths = np.minimum(bert.token_lengths(["query: " + text for text in texts]), bert.max_length)
     expected, left = [], sorted(lengths.tolist(), reverse=True)
@@ -192,7 +192,7 @@ def test_raw_text_reaches_the_tokenizer(static, monkeypatch):
         return preprocess(self, inputs, prompt=prompt, **arguments)
 
     monkeypatch.setattr(type(module), "preprocess", spy)
-    monkeypatch.setattr("gistembed.models._EMBED_BLOCK", 1)
+    monkeypatch.setattr("gistembed.models.embedding._EMBED_BLOCK", 1)
     static.embed(RAW_TEXTS, "document")
     assert seen == sorted(RAW_TEXTS, key=len, reverse=True), "the longest first, each as it is"
 

@@ -13,7 +13,8 @@ from gistembed import MarginSchedule, MaskPolicy, UserError, fit
 from gistembed.config import RunConfig
 from gistembed.console import Console
 from gistembed.models import EmbeddingModel
-from gistembed.prepare import _mask_policy, default_batch_size, prepare_run
+from gistembed.prepare.plan import _mask_policy, default_batch_size
+from gistembed.prepare.run import prepare_run
 from tests.pairs.pairs_samples import pairs_of
 from tests.real_text import documentation_pairs
 

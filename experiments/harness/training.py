@@ -24,7 +24,8 @@ from gistembed.files import write_whole
 from gistembed.guide import GuideVectors, do_work, stored_vectors
 from gistembed.models import EmbeddingModel, load_model
 from gistembed.pairs import read_pairs
-from gistembed.prepare import PreparedRun, PreparedVectors, prepare_run
+from gistembed.prepare.guides import PreparedVectors
+from gistembed.prepare.run import PreparedRun, prepare_run
 from gistembed.train import train_student
 
 METRIC = METRICS[0]

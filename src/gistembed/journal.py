@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from gistembed.describe import data_record, machine, model_record, versions
 from gistembed.errors import UserError
 from gistembed.folder import RunFolder
-from gistembed.prepare import PreparedRun
+from gistembed.prepare.run import PreparedRun
 from gistembed.record import RunRecord
 
 # Where and when a run writes, where vectors are kept, who makes them and what is computed twice to save

@@ -31,14 +31,10 @@ from gistembed.folder import RunFolder
 from gistembed.guide import GuideVectors, GuideWork, do_work, embed_now, stored_vectors, text_ids_by_role
 from gistembed.journal import Journal, first_record
 from gistembed.models import EmbeddingModel, load_model
-from gistembed.prepare import (
-    PreparedRun,
-    PreparedVectors,
-    load_student,
-    negatives_per_row,
-    plan_lines,
-    prepare_run,
-)
+from gistembed.prepare.guides import PreparedVectors
+from gistembed.prepare.run import PreparedRun, prepare_run
+from gistembed.prepare.student import load_student
+from gistembed.prepare.words import negatives_per_row, plan_lines
 from gistembed.record import (
     BestRecord,
     GuideRecord,

@@ -10,7 +10,8 @@ from gistembed.errors import UserError
 from gistembed.folder import RunFolder
 from gistembed.models import ROLES, EmbeddingModel, load_model, no_progress_bars
 from gistembed.pairs import Pairs
-from gistembed.prepare import PreparedRun, load_student
+from gistembed.prepare.run import PreparedRun
+from gistembed.prepare.student import load_student
 from gistembed.train import merge_lora
 
 _PROBES = 16

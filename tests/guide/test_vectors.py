@@ -256,7 +256,7 @@ def test_a_long_text_is_named_by_its_start(tmp_path, guide, monkeypatch):
 
 def test_an_interruption_keeps_what_was_committed(tmp_path, guide, monkeypatch, encoded):
     """Batches of two texts, the longest first; the third never comes, and nothing was due before."""
-    monkeypatch.setattr("gistembed.models._EMBED_BLOCK", 2)
+    monkeypatch.setattr("gistembed.models.embedding._EMBED_BLOCK", 2)
     monkeypatch.setattr("gistembed.guide.encoding.encode._COMMIT_TEXTS", 5)
     pairs = pairs_of([(text, text, []) for text in TEXTS])
     with pytest.raises(KeyboardInterrupt):
@@ -277,7 +277,7 @@ def test_a_refusing_disk_stops_the_encoding(tmp_path, guide, pairs):
 
 def test_what_is_encoded_after_an_interruption_has_the_same_bits(tmp_path, bert_folder, monkeypatch):
     """Texts meet the same others in a batch of the guide, whenever they are encoded."""
-    monkeypatch.setattr("gistembed.models._TOKENS_AT_ONCE", 60)
+    monkeypatch.setattr("gistembed.models.embedding._TOKENS_AT_ONCE", 60)
     monkeypatch.setattr("gistembed.guide.encoding.encode._COMMIT_TEXTS", 4)
     guide = load_model(str(bert_folder), option="--guide")
     pairs = pairs_of(

@@ -4,8 +4,8 @@ import pytest
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed.config import RunConfig
-from gistembed.prepare_dev import choose_dev
-from gistembed.prepare_pairs import split_pairs
+from gistembed.prepare.dev import choose_dev
+from gistembed.prepare.pairs import split_pairs
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def encode(
     from gistembed.guide import GuideSettings, default_store, do_work, is_endpoint, prepare_work
     from gistembed.pairs.read import Instructions
     from gistembed.pairs.wording import counted
-    from gistembed.prepare_pairs import ReadSettings, read_data
+    from gistembed.prepare.pairs import ReadSettings, read_data
     from gistembed.terms import Backend, VectorDtype
 
     console = Console(quiet=quiet or as_json)

@@ -11,8 +11,9 @@ from gistembed.errors import UserError
 from gistembed.evaluate import METRICS, RetrievalTask
 from gistembed.models import folder_identity, resolve_folder
 from gistembed.pairs import Pairs, hold_out, normalised, same_texts, without_texts
-from gistembed.prepare import PreparedRun, RunPairs, plan_lines, prepare_student, read_and_split
-from gistembed.prepare_pairs import read_beside
+from gistembed.prepare.pairs import read_beside
+from gistembed.prepare.run import PreparedRun, RunPairs, prepare_student, read_and_split
+from gistembed.prepare.words import plan_lines
 
 
 @dataclass(frozen=True)

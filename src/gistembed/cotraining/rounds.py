@@ -14,7 +14,9 @@ from gistembed.errors import Terminated
 from gistembed.evaluate import METRICS, mean_interval, rank, score
 from gistembed.guide import GuideVectors, do_work
 from gistembed.models import EmbeddingModel, load_model
-from gistembed.prepare import PreparedVectors, load_student, negatives_per_row, prepare_guide
+from gistembed.prepare.guides import PreparedVectors, prepare_guide
+from gistembed.prepare.student import load_student
+from gistembed.prepare.words import negatives_per_row
 from gistembed.record import GuideRecord, Interval, TrainingFinding, TrainingRecord
 from gistembed.train import TrainingOutcome, TrainingPlan, train_student
 

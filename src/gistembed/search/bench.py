@@ -12,15 +12,10 @@ from gistembed.evaluate import FEWEST_QUERIES, RetrievalTask
 from gistembed.guide import GuideVectors, do_work
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs, hold_out
-from gistembed.prepare import (
-    PreparedRun,
-    PreparedVectors,
-    load_student,
-    prepare_guides,
-    read_tokens,
-    resolve,
-    training_plan,
-)
+from gistembed.prepare.guides import PreparedVectors, prepare_guides
+from gistembed.prepare.plan import resolve, training_plan
+from gistembed.prepare.run import PreparedRun
+from gistembed.prepare.student import load_student, read_tokens
 from gistembed.train import TrainingPlan, training_arguments
 
 _DEV_SHARE = 0.1

@@ -15,7 +15,7 @@ from gistembed.console import Console
 from gistembed.errors import Terminated, UserError
 from gistembed.files import write_whole
 from gistembed.journal import first_record
-from gistembed.prepare import prepare_run
+from gistembed.prepare.run import prepare_run
 from gistembed.ranks import ranks
 from gistembed.search.bench import Bench, prepare_bench
 from gistembed.search.best_file import best_toml

@@ -11,7 +11,7 @@ from gistembed.config import RunConfig
 from gistembed.errors import StorageError, Terminated, UserError
 from gistembed.evaluate import METRICS, rank, score
 from gistembed.models import EmbeddingModel
-from gistembed.prepare import load_student
+from gistembed.prepare.student import load_student
 from gistembed.search.bench import Bench
 from gistembed.search.folder import SearchFolder
 from gistembed.search.propose import is_hopeless

@@ -13,7 +13,7 @@ from gistembed.console import Console
 from gistembed.errors import StorageError, Terminated
 from gistembed.guide import GuideWork, do_work
 from gistembed.guide.encoding.on_ray import connected
-from gistembed.prepare import prepare_run
+from gistembed.prepare.run import prepare_run
 from gistembed.signals import stops_after_step
 from gistembed.sweep.cell import fresh_record, run_cell
 from gistembed.sweep.plan import Cell

@@ -1,0 +1,1 @@
+"""All that a run needs before anything is written, read and checked."""
