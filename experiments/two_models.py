@@ -21,9 +21,7 @@ other more; and nothing of more rounds.
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,7 @@ from experiments.harness import DataFolder, Experiment, Lab, Row, Trained, Train
 from experiments.harness.columns import gain_over
 from experiments.harness.cuts import token_vectors
 from experiments.harness.scores import DevScores, TestScores
-from experiments.harness.training import in_one_thread, scores_of
+from experiments.harness.training import scores_of
 from gistembed import cotrain
 from gistembed.files import write_whole
 from gistembed.models import load_model
@@ -75,7 +73,8 @@ def run(lab: Lab) -> Sequence[Row]:
     chosen = lab.chosen(data, guided=True) | {"batch_size": lab.scale.batch_size}
     common = Training({"data": str(data.train), **chosen}, data.dev, {"test": data.test})
     jobs = [job for way in _WAYS for seed in lab.seeds for job in _jobs(lab, way, models, common, seed)]
-    _run([job for job in jobs if not job.place.exists()], lab.scale.workers)
+    if missing := [(job,) for job in jobs if not job.place.exists()]:
+        lab.at_once(train_together, missing)
     rows: list[Row] = []
     for key, model in models.items():
         at_once = lab.train(_at_once(lab, data, model, chosen))
@@ -110,13 +109,6 @@ def _jobs(lab: Lab, way: str, models: Mapping[str, str], common: Training, seed:
 
 def _place(lab: Lab, way: str, keys: str, seed: int) -> Path:
     return lab.work / "two_models" / f"{way}-{keys}-{seed}.json"
-
-
-def _run(jobs: Sequence[Job], workers: int) -> None:
-    """Several at once, each in one thread; what is done is kept, whatever becomes of the rest."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), in_one_thread) as pool:
-        for done in [pool.submit(train_together, job) for job in jobs]:
-            done.result()
 
 
 def train_together(job: Job) -> None:

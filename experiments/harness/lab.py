@@ -152,24 +152,22 @@ class Lab:
         missing = [job for job in wanted.values() if not kept_at(*job, self.work).exists()]
         if missing:
             _encode(missing, self.store)
-            self._run(missing)
+            self.at_once(train, [(*job, self.work, self.store) for job in missing])
         return {
             name: [_found(kept(training, seed, self.work)) for seed in seeds]
             for name, training in trainings.items()
         }
 
-    def untrained(self, training: Training) -> list[Trained]:
-        """The student before training, as often as there are seeds."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        return [score_untrained(training, self.work)] * len(self.seeds)
+    def at_once(self, work: Callable[..., object], jobs: Sequence[tuple[object, ...]]) -> None:
+        """Do all of it, several at once, each in one thread of a process that does others before and after.
 
-    def _sizes(self) -> dict[str, Any]:
-        return {"steps": self.scale.steps, "batch_size": self.scale.batch_size}
-
-    def _run(self, jobs: Sequence[tuple[Training, int]]) -> None:
+        Args:
+            work: A function of a module; it keeps what it makes.
+            jobs: Its arguments, for each time that it is called.
+        """
         started = time.perf_counter()
         pool = _processes(self.scale.workers)
-        running = [pool.submit(train, *job, self.work, self.store) for job in jobs]
+        running = [pool.submit(work, *job) for job in jobs]
         try:
             for number, done in enumerate(as_completed(running), 1):
                 done.result()
@@ -180,6 +178,14 @@ class Lab:
             pool.shutdown(cancel_futures=True)
             raise
         print()
+
+    def untrained(self, training: Training) -> list[Trained]:
+        """The student before training, as often as there are seeds."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        return [score_untrained(training, self.work)] * len(self.seeds)
+
+    def _sizes(self) -> dict[str, Any]:
+        return {"steps": self.scale.steps, "batch_size": self.scale.batch_size}
 
 
 @dataclass(frozen=True)
