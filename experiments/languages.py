@@ -8,7 +8,8 @@ English among them.
 
 The guides: a model that knows English only, a multilingual one, and the student as it was before training,
 whose tokens are many languages'. All trainings, guided and not, have the learning rate and temperature that
-dev scores chose for training without a guide, so that what differs is the guide alone.
+dev scores chose for training without a guide, so that what differs is the guide alone; and again with a lower
+temperature, where more of a row's gradient comes from false negatives, without the languages one by one.
 
 What can't be concluded: Russian is transliterated, all is medicine, the largest language but English is
 German, and the multilingual guide is neither as strong nor of the same kind as the English one.
@@ -16,6 +17,7 @@ German, and the multilingual guide is neither as strong nor of the same kind as 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.data.languages import TESTED
 from experiments.harness import DataFolder, Experiment, Lab, Row, Trained, Training, compared, scored
@@ -25,6 +27,7 @@ from experiments.harness.multilingual import multilingual_guide
 
 _TESTS = {"pubmed-bitext": {one: f"test-{one}" for one in TESTED}, "pubmed-languages": {"own": "test-own"}}
 _UNGUIDED = "none"
+_LOW = 0.05
 
 
 def run(lab: Lab) -> Sequence[Row]:
@@ -32,26 +35,33 @@ def run(lab: Lab) -> Sequence[Row]:
     rows: list[Row] = []
     for name in _TESTS:
         data = lab.data(name)
-        trainings = _trainings(lab, data, _tests(data, name))
-        trained = lab.train(trainings)
-        for guide, training in trainings.items():
-            if guide == _UNGUIDED:
-                continue
-            # Titles that share topics are no translations of each other: of those, no labels are known.
-            quality = mask_quality(training, data.labels, lab.store) if data.labels.exists() else None
-            about = of_mask(trained[guide], quality)
-            rows += _rows({"data": name, "guide": guide}, trained[_UNGUIDED], trained[guide], about)
+        labelled = data.labels.exists()
+        for temperatures in (None, [_LOW]):
+            chosen = lab.chosen(data, guided=False, temperatures=temperatures)
+            # Of the languages one by one there is enough with one temperature.
+            tests = {"all": data.test} if temperatures and not labelled else _tests(data, name)
+            trainings = _trainings(lab, data, tests, chosen)
+            trained = lab.train(trainings)
+            for guide, training in trainings.items():
+                if guide == _UNGUIDED:
+                    continue
+                # Titles that share topics are no translations of each other: of those, no labels are known.
+                quality = mask_quality(training, data.labels, lab.store) if labelled else None
+                about = of_mask(trained[guide], quality)
+                first = {"data": name, "temperature": chosen["temperature"], "guide": guide}
+                rows += _rows(first, trained[_UNGUIDED], trained[guide], about)
     return rows
 
 
-def _trainings(lab: Lab, data: DataFolder, tests: Mapping[str, Path]) -> dict[str, Training]:
+def _trainings(
+    lab: Lab, data: DataFolder, tests: Mapping[str, Path], chosen: Mapping[str, Any]
+) -> dict[str, Training]:
     guides = {
         _UNGUIDED: None,
         f"{lab.scale.guide} (English)": lab.guide,
         "multilingual": multilingual_guide(lab, data),
         "the student before": lab.student,
     }
-    chosen = lab.chosen(data, guided=False)
     return {name: lab.training(data, guide=guide, tests=tests, **chosen) for name, guide in guides.items()}
 
 
