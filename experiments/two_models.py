@@ -26,12 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from experiments.harness import DataFolder, Experiment, Lab, Row, Trained, Training, compared, scored
 from experiments.harness.columns import gain_over
 from experiments.harness.cuts import token_vectors
 from experiments.harness.scores import DevScores, TestScores
-from experiments.harness.training import scores_of
+from experiments.harness.training import answer_groups, scores_of
 from gistembed import cotrain
 from gistembed.files import write_whole
 from gistembed.models import load_model
@@ -76,6 +77,7 @@ def run(lab: Lab) -> Sequence[Row]:
     if missing := [(job,) for job in jobs if not job.place.exists()]:
         lab.at_once(train_together, missing)
     rows: list[Row] = []
+    groups = answer_groups(data.test)
     for key, model in models.items():
         at_once = lab.train(_at_once(lab, data, model, chosen))
         for name, trained in at_once.items():
@@ -85,10 +87,10 @@ def run(lab: Lab) -> Sequence[Row]:
                 | gain_over(trained, at_once["unguided"], column="over unguided")
                 | gain_over(trained, trained, column="over fixed")
             )
-        fixed = [kept_round(_result(lab, _FIXED, key, seed)) for seed in lab.seeds]
+        fixed = [kept_round(_result(lab, _FIXED, key, seed), groups) for seed in lab.seeds]
         for way in _WAYS:
             results = [_result(lab, way, key, seed) for seed in lab.seeds]
-            trained = fixed if way == _FIXED else [kept_round(one) for one in results]
+            trained = fixed if way == _FIXED else [kept_round(one, groups) for one in results]
             rows.append(
                 {"model": key, "way": way}
                 | {"before": f"{np.mean(results[0][0]['test']):.4f}", "by round": _by_round(results)}
@@ -148,14 +150,17 @@ def _result(lab: Lab, way: str, key: str, seed: int) -> list[dict[str, list[floa
     return rounds
 
 
-def kept_round(rounds: Sequence[Mapping[str, Sequence[float]]]) -> Trained:
+def kept_round(
+    rounds: Sequence[Mapping[str, Sequence[float]]], groups: Int64[np.ndarray, " queries"] | None = None
+) -> Trained:
     """The round with the best mean on dev, of equal ones the first.
 
     Args:
         rounds: Dev and test scores by round.
+        groups: The group of each test query.
     """
     best = max(rounds, key=lambda one: float(np.mean(one["dev"])))
-    return Trained(DevScores(np.array(best["dev"])), {"test": TestScores(np.array(best["test"]))})
+    return Trained(DevScores(np.array(best["dev"])), {"test": TestScores(np.array(best["test"]), groups)})
 
 
 def _by_round(results: Sequence[Sequence[Mapping[str, Sequence[float]]]]) -> str:

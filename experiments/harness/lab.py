@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +29,7 @@ from gistembed.errors import UserError
 Name = TypeVar("Name")
 
 _TRAININGS_EACH = 100
+_POOLS: dict[int, tuple[ProcessPoolExecutor, int]] = {}
 
 CHOOSING_SEEDS = (101,)
 """Settings are chosen with these, and reported with others."""
@@ -166,7 +166,7 @@ class Lab:
             jobs: Its arguments, for each time that it is called.
         """
         started = time.perf_counter()
-        pool = _processes(self.scale.workers)
+        pool = _processes(self.scale.workers, len(jobs))
         running = [pool.submit(work, *job) for job in jobs]
         try:
             for number, done in enumerate(as_completed(running), 1):
@@ -175,6 +175,7 @@ class Lab:
                 print(f"  {number} of {len(jobs)} trainings, {seconds:.0f} s", end="\r", flush=True)
         except BaseException:
             # What has not begun is left; what has ends first, and is kept.
+            del _POOLS[self.scale.workers]
             pool.shutdown(cancel_futures=True)
             raise
         print()
@@ -203,15 +204,19 @@ class Experiment:
     run: Callable[[Lab], Sequence[Row]]
 
 
-@cache
-def _processes(workers: int) -> ProcessPoolExecutor:
-    """They stay for many trainings: to load what a training needs takes longer than to train.
+def _processes(workers: int, jobs: int) -> ProcessPoolExecutor:
+    """They stay for many jobs: to load what a training needs takes longer than to train.
 
-    Not for all: each tokenizer that was used leaves some 15 MB behind (tokenizers 0.23).
+    Not for all: each tokenizer that was used leaves some 15 MB behind (tokenizers 0.23). The library's own
+    way to renew them, ``max_tasks_per_child``, can leave a pool without any (CPython issue 115634).
     """
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), in_one_thread, max_tasks_per_child=_TRAININGS_EACH
-    )
+    pool, done = _POOLS.pop(workers, (None, 0))
+    if pool is None or done + jobs > _TRAININGS_EACH * workers:
+        if pool is not None:
+            pool.shutdown()
+        pool, done = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), in_one_thread), 0
+    _POOLS[workers] = pool, done + jobs
+    return pool
 
 
 def _encode(jobs: Iterable[tuple[Training, int]], store: Path) -> None:

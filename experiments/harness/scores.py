@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 Choice = TypeVar("Choice")
 
@@ -31,11 +31,14 @@ class TestScores:
 
     Attributes:
         by_query: The scores.
+        groups: The group of each query, from 0: queries that share answers are alike. None where each is
+            by itself.
     """
 
     __test__ = False  # pytest: this is no test
 
     by_query: Float64[np.ndarray, " queries"]
+    groups: Int64[np.ndarray, " queries"] | None = None
 
 
 def best_by_dev(candidates: Mapping[Choice, Sequence[DevScores]]) -> Choice:

@@ -29,6 +29,8 @@ def compared(
 ) -> Row:
     """The mean difference over seeds and queries with its 95 % interval, and what it says.
 
+    Queries that share answers are resampled together.
+
     Args:
         trained: One for each seed.
         baseline: The same seeds of what it is compared with.
@@ -36,7 +38,7 @@ def compared(
         column: What to call it.
     """
     difference = _scores(trained, test) - _scores(baseline, test)
-    interval = seed_interval(difference)
+    interval = seed_interval(difference, groups=baseline[0].tests[test].groups)
     return spread(column, interval) | {f"{column} verdict": verdict_of(interval, queries=difference.shape[1])}
 
 

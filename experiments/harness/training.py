@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 import xxhash
+from jaxtyping import Int64
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from experiments.harness.scores import DevScores, TestScores
 from gistembed import __version__
@@ -128,7 +131,10 @@ def kept(training: Training, seed: int, work: Path) -> Trained | None:
     found = json.loads(file.read_text(encoding="utf-8"))
     return Trained(
         dev=DevScores(np.array(found["dev"])),
-        tests={name: TestScores(np.array(scores)) for name, scores in found["tests"].items()},
+        tests={
+            name: TestScores(np.array(scores), answer_groups(training.tests[name]))
+            for name, scores in found["tests"].items()
+        },
         metrics=found["metrics"],
         seconds=found["seconds"],
     )
@@ -188,6 +194,22 @@ def scores_of(model: EmbeddingModel, training: Training) -> dict[str, Any]:
         "dev": scores(training.dev),
         "tests": {name: scores(path) for name, path in training.tests.items()},
     }
+
+
+@cache
+def answer_groups(path: Path) -> Int64[np.ndarray, " queries"]:
+    """The group of each query of evaluation pairs: those that share an answer, or an answer's other query.
+
+    Args:
+        path: The pairs.
+    """
+    task = _task(path)
+    places, answers = task.relations.of_each(task.queries)
+    texts = len(task.pairs.texts)
+    links = coo_array((np.ones(len(answers)), (task.queries[places], answers)), shape=(texts, texts))
+    _, component = connected_components(links, directed=False)
+    _, groups = np.unique(component[task.queries], return_inverse=True)
+    return groups.astype(np.int64)
 
 
 def encode_for(training: Training, store: Path, console: Console) -> None:

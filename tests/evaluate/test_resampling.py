@@ -61,14 +61,19 @@ def test_average_precision_of_drawn_items(rows):
 
 
 def independent(values, score, seed, resamples=4000):
-    """The difference of two models, each (seeds, items), resample by resample."""
+    """The difference of two models, each (seeds, items), resample by resample.
+
+    Items are drawn; what seeds add is Student's t times the standard error of a mean of so many.
+    """
     random = np.random.default_rng(seed)
     seeds, items = values[0].shape
     found = []
     for _ in range(resamples):
-        rows, columns = random.choice(seeds, seeds), random.choice(items, items)
-        scores = [np.mean([score(one[row][columns], columns) for row in rows]) for one in values]
-        found.append(scores[1] - scores[0])
+        columns = random.choice(items, items)
+        by_seed = [[score(row[columns], columns) for row in one] for one in values]
+        difference = np.subtract(by_seed[1], by_seed[0])
+        error = difference.std(ddof=1) / np.sqrt(seeds)
+        found.append(difference.mean() + error * stats.t.rvs(seeds - 1, random_state=random))
     return np.array(found)
 
 
@@ -76,7 +81,7 @@ def test_paired_bootstrap_of_a_mean_against_an_independent_one():
     """Of seeds and items; the standard error of a percentile of so many is about 0.05 of the spread."""
     random = np.random.default_rng(3)
     hard = random.uniform(size=60)
-    values = [hard + random.normal(0, 0.1, (4, 60)) + random.normal(mean, 0.05, (4, 1)) for mean in (0, 0.1)]
+    values = [hard + random.normal(0, 0.1, (4, 60)) + random.normal(mean, 0.02, (4, 1)) for mean in (0, 0.1)]
     rng = np.random.default_rng(0)
     found = resampled_scores([*map(weighted_means, values)], 60, drawn_seeds(4, rng), rng)
     expected = independent(values, lambda drawn, _: drawn.mean(), 1)
@@ -93,20 +98,54 @@ def test_paired_bootstrap_of_a_mean_against_an_independent_one():
 def test_paired_bootstrap_of_spearman_against_an_independent_one():
     random = np.random.default_rng(4)
     targets = random.integers(0, 5, 50).astype(float)
-    values = [targets + random.normal(0, noise, (2, 50)) for noise in (3, 1)]
+    values = [targets + random.normal(0, noise, (5, 50)) for noise in (3, 1)]
     rng = np.random.default_rng(0)
     scores = [weighted_spearman(one, targets) for one in values]
-    found = resampled_scores(scores, 50, drawn_seeds(2, rng), rng)
+    found = resampled_scores(scores, 50, drawn_seeds(5, rng), rng)
 
     def spearman(drawn, columns):
         return np.corrcoef(stats.rankdata(drawn), stats.rankdata(targets[columns]))[0, 1]
 
-    expected = independent(values, spearman, 1, 1500)
+    expected = independent(values, spearman, 1, 3000)
     np.testing.assert_allclose(
         np.percentile(found[1] - found[0], [2.5, 50, 97.5]),
         np.percentile(expected, [2.5, 50, 97.5]),
         atol=0.25 * expected.std(),
     )
+
+
+def test_items_of_a_group_are_drawn_together():
+    """Items that are all alike within their group are as few as there are groups."""
+    random = np.random.default_rng(6)
+    of_groups = random.normal(size=12)
+    groups = np.repeat(np.arange(12), random.integers(1, 9, 12))
+    values = of_groups[groups][None]
+    draws = drawn_seeds(1, np.random.default_rng(0))
+    (found,) = resampled_scores([weighted_means(values)], len(groups), draws, random, groups)
+    sizes = np.bincount(groups)
+    expected = []
+    for _ in range(4000):
+        drawn = random.choice(12, 12)
+        expected.append((of_groups[drawn] * sizes[drawn]).sum() / sizes[drawn].sum())
+    np.testing.assert_allclose(
+        np.percentile(found, [2.5, 50, 97.5]),
+        np.percentile(expected, [2.5, 50, 97.5]),
+        atol=0.15 * np.std(expected),
+    )
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_interval_over_seeds_holds_the_truth_as_often_as_it_says(seeds):
+    """Of models that differ by the luck of their seeds alone, one in twenty is taken for another."""
+    random = np.random.default_rng(7)
+    draws = drawn_seeds(seeds, np.random.default_rng(0))
+    trials = 400
+    missed = 0
+    for _ in range(trials):
+        resamples = draws @ random.normal(size=seeds) / seeds
+        low, high = np.quantile(resamples, [0.025, 0.975])
+        missed += not low <= 0 <= high
+    assert stats.binomtest(missed, trials, 0.05).pvalue > 1e-3
 
 
 def test_a_model_without_seeds_meets_all_seeds():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from gistembed.compare.align import Aligned, AlignedTask
 from gistembed.compare.record import ChangeRecord, EffectRecord, OverallRecord
@@ -22,6 +22,8 @@ from gistembed.evaluate.resampling import (
 from gistembed.record import Interval, Verdict
 
 _CHANGES_SHOWN = 5
+# None that a task has, whose draws of items have nothing to do with those of seeds.
+_SEED_OF_SEEDS = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def effects(aligned: Aligned) -> Effects:
     Args:
         aligned: The sides beside each other.
     """
-    of_seeds = drawn_seeds(aligned.count, np.random.default_rng(0))
+    of_seeds = drawn_seeds(aligned.count, np.random.default_rng(_SEED_OF_SEEDS))
     # Tasks that are put into one mean need draws of their own; the others have those of a run's own report.
     scores = [
         _scores(task, of_seeds, 0 if task.is_retention else number)
@@ -82,7 +84,7 @@ def effects(aligned: Aligned) -> Effects:
     return Effects(by_challenger, _overall(aligned.tasks, differences), sum(map(len, p_values)))
 
 
-def _scores(task: AlignedTask, of_seeds: Int64[np.ndarray, "resamples seeds"], seed: int) -> list[_Score]:
+def _scores(task: AlignedTask, of_seeds: Float64[np.ndarray, "resamples seeds"], seed: int) -> list[_Score]:
     """The score of every side on a task, each with the same draws; other tasks have other draws of items."""
     random = np.random.default_rng(seed)
     if task.judged == "repetitions":

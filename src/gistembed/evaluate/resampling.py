@@ -16,27 +16,41 @@ _Ranks = Callable[[Float64[np.ndarray, "block items"]], Float64[np.ndarray, "blo
 _AT_ONCE = 2_000_000
 
 
-def drawn_seeds(seeds: int, random: np.random.Generator) -> Int64[np.ndarray, "resamples seeds"]:
-    """How often each seed is in each resample.
+def drawn_seeds(seeds: int, random: np.random.Generator) -> Float64[np.ndarray, "resamples seeds"]:
+    """How much each seed weighs in each resample; together as much as there are seeds.
+
+        v_s  =  1 + √S · (g_s − ḡ) / √χ²        g ~ N(0, 1),  χ² with S − 1 degrees of freedom
+
+    A mean over seeds so weighed is spread as Student's t with S − 1 degrees of freedom, times the seeds' own
+    standard deviation over √S. To draw seeds with replacement would say too little of what another seed
+    changes: of five, less than two thirds.
 
     Args:
         seeds: How many there are.
         random: Where chance comes from.
+
+    Source: Student 1908, The probable error of a mean (Biometrika 6:1).
     """
-    return random.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
+    if seeds == 1:
+        return np.ones((RESAMPLES, 1))
+    noise = random.standard_normal((RESAMPLES, seeds))
+    noise -= noise.mean(axis=1, keepdims=True)
+    noise *= np.sqrt(seeds / random.chisquare(seeds - 1, size=(RESAMPLES, 1)))
+    return 1 + noise
 
 
 def resampled_scores(
     scores: Sequence[Weighted],
     items: int,
-    of_seeds: Int64[np.ndarray, "resamples seeds"],
+    of_seeds: Float64[np.ndarray, "resamples seeds"],
     random: np.random.Generator,
+    groups: Int64[np.ndarray, " items"] | None = None,
 ) -> Float64[np.ndarray, "models resamples"]:
     """The score of each resample of seeds and items, with the same draws for all models.
 
-    Seeds and items are drawn with replacement, each on their own:
+    Items are drawn with replacement, and seeds weighed by chance, each on their own:
 
-        score*  =  1/S · Σ_s v_s · score_s(w)        v ~ multinomial(S),  w ~ multinomial(items)
+        score*  =  1/S · Σ_s v_s · score_s(w)        v as of `drawn_seeds`,  w ~ multinomial(items)
 
     As all models have the same draws, the difference of two rows is the resampled difference of the two: how
     hard an item is, and what a seed does to both, cancels out.
@@ -44,18 +58,21 @@ def resampled_scores(
     Args:
         scores: The score of each model. One that gives a single column has no seeds.
         items: How many items there are.
-        of_seeds: How often each seed is in each resample, as `drawn_seeds` gives it.
+        of_seeds: How much each seed weighs in each resample, as `drawn_seeds` gives it.
         random: Where the draws of items come from.
+        groups: The group of each item, from 0; whole groups are drawn then, because the items of one are
+            alike. By default each item is drawn by itself.
 
     Source: Owen 2007, The pigeonhole bootstrap (Annals of Applied Statistics 1:2).
     """
     resamples, seeds = of_seeds.shape
     found = np.empty((len(scores), resamples))
+    drawn_of = items if groups is None else int(groups.max()) + 1
     block = max(1, _AT_ONCE // items)
     for start in range(0, resamples, block):
         part = slice(start, min(start + block, resamples))
-        drawn = random.multinomial(items, np.full(items, 1 / items), size=part.stop - start)
-        weights = drawn.astype(np.float64)
+        drawn = random.multinomial(drawn_of, np.full(drawn_of, 1 / drawn_of), size=part.stop - start)
+        weights = (drawn if groups is None else drawn[:, groups]).astype(np.float64)
         for row, score in enumerate(scores):
             found[row, part] = (score(weights) * of_seeds[part]).sum(axis=1) / seeds
     return found
@@ -63,7 +80,7 @@ def resampled_scores(
 
 def resampled_repetitions(
     values: Sequence[Float64[np.ndarray, "_ repetitions"]],
-    of_seeds: Int64[np.ndarray, "resamples seeds"],
+    of_seeds: Float64[np.ndarray, "resamples seeds"],
     random: np.random.Generator,
 ) -> Float64[np.ndarray, "models resamples"]:
     """The same for scores of repetitions that are each made from a resample of the items.
@@ -79,7 +96,7 @@ def resampled_repetitions(
 
     Args:
         values: The scores of each model; repetition ``r`` is of the same items for all. One row has no seeds.
-        of_seeds: How often each seed is in each resample.
+        of_seeds: How much each seed weighs in each resample.
         random: Where the draws come from.
     """
     resamples, seeds = of_seeds.shape
@@ -100,7 +117,7 @@ def weighted_means(values: Float64[np.ndarray, "seeds items"]) -> Weighted:
     Args:
         values: The score of each item under each seed.
     """
-    return lambda weights: weights @ values.T / values.shape[1]
+    return lambda weights: weights @ values.T / weights.sum(axis=1, keepdims=True)
 
 
 def weighted_spearman(

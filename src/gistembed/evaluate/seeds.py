@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from gistembed.evaluate.bootstrap import mean_interval, percentile_interval
 from gistembed.evaluate.resampling import drawn_seeds, resampled_scores, weighted_means
@@ -13,23 +13,30 @@ from gistembed.record import Interval
 _FEW_SEEDS = 5
 
 
-def seed_interval(values: Float64[np.ndarray, "seeds queries"], *, seed: int = 0) -> Interval:
-    """Mean over seeds and queries with its percentile bootstrap interval; of one seed, as `mean_interval`.
+def seed_interval(
+    values: Float64[np.ndarray, "seeds queries"],
+    *,
+    groups: Int64[np.ndarray, " queries"] | None = None,
+    seed: int = 0,
+) -> Interval:
+    """Mean over seeds and queries with its 95 % interval; of one seed without groups, as `mean_interval`.
 
-    Seeds and queries are resampled with replacement, each on their own; see `resampled_scores`. The interval
-    holds what another seed would change as well as what other queries would. It errs to the wide side for
-    what seeds and queries do together, and to the narrow side for few seeds, of which two hardly tell how far
-    apart others would be.
+    Queries are resampled with replacement and seeds weighed by chance, each on their own; see `drawn_seeds`
+    and `resampled_scores`. The interval holds what another seed would change as well as what other queries
+    would; of few seeds, which hardly tell how far apart others would be, it is wide. It errs to the wide side
+    for what seeds and queries do together.
 
     Args:
         values: The score, or the difference of two, of each query under each seed.
+        groups: The group of each query, from 0, where queries of a group are alike, as those of one topic.
         seed: Seed of the resampling.
     """
     seeds, queries = values.shape
-    if seeds == 1 or np.ptp(values) == 0:
+    if (seeds == 1 and groups is None) or np.ptp(values) == 0:
         return mean_interval(values.mean(axis=0), seed=seed)
     random = np.random.default_rng(seed)
-    (means,) = resampled_scores([weighted_means(values)], queries, drawn_seeds(seeds, random), random)
+    of_seeds = drawn_seeds(seeds, random)
+    (means,) = resampled_scores([weighted_means(values)], queries, of_seeds, random, groups)
     return percentile_interval(float(values.mean()), means)
 
 
@@ -67,5 +74,5 @@ def few_seeds(count: int) -> str | None:
     if count == 1:
         return "with one seed, intervals are over queries alone: another seed may change more than they say"
     if count < _FEW_SEEDS:
-        return f"{count} seeds tell little of what another would change: intervals are somewhat too narrow"
+        return f"{count} seeds tell little of what another would change, and intervals are as wide: use more"
     return None
