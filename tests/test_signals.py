@@ -45,6 +45,18 @@ def test_the_second_is_raised(first, second, raised):
             send(second)
 
 
+def test_the_echo_of_a_launcher_is_not_a_second_one(monkeypatch):
+    """Who tells all processes to stop tells their launcher too, which passes it on."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with stops_after_step(lambda: None) as stop:
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        assert stop.terminated
+        monkeypatch.setattr("gistembed.signals._ECHO_SECONDS", 0)
+        with pytest.raises(Terminated):
+            send(signal.SIGTERM)
+
+
 def test_sigterm_between_trainings_is_raised():
     with ends_when_terminated():
         with pytest.raises(Terminated) as raised:

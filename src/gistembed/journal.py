@@ -11,9 +11,17 @@ from gistembed.folder import RunFolder
 from gistembed.prepare.run import PreparedRun
 from gistembed.record import RunRecord
 
-# Where and when a run writes, where vectors are kept, who makes them and what is computed twice to save
-# memory has no influence on its result.
-WITHOUT_INFLUENCE = ("out", "store", "guide_workers", "graph_memory_gb", "save_every")
+# Where and when a run writes, where vectors are kept, who makes them, how fast and for how much, and what is
+# computed twice to save memory has no influence on its result.
+WITHOUT_INFLUENCE = (
+    "out",
+    "store",
+    "guide_workers",
+    "guide_requests_per_minute",
+    "guide_price",
+    "graph_memory_gb",
+    "save_every",
+)
 
 
 def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:

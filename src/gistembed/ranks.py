@@ -22,6 +22,11 @@ def ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def ranks_here() -> int:
+    """How many of them run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if ranks() > 1 else 1
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes, and does what need not be done twice."""
     return rank() == 0

@@ -3,16 +3,20 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gistembed.errors import Terminated
+from gistembed.ranks import ranks
 
 if TYPE_CHECKING:
     from types import FrameType
 
     Handler = Callable[[int, FrameType | None], None]
+
+_ECHO_SECONDS = 10
 
 
 class StopRequest:
@@ -44,6 +48,9 @@ class StopRequest:
 def stops_after_step(on_request: Callable[[], None]) -> Iterator[StopRequest]:
     """While this holds, a first Ctrl-C or SIGTERM is noted; a second one of either is raised at once.
 
+    Of processes that train together, a second SIGTERM may be the echo of the first: who tells all of them
+    tells their launcher too, which passes it on.
+
     Args:
         on_request: Called when the first one comes.
 
@@ -51,13 +58,18 @@ def stops_after_step(on_request: Callable[[], None]) -> Iterator[StopRequest]:
         What was asked for. Outside of the main thread, which alone is told of signals, nothing ever is.
     """
     request, process = StopRequest(), os.getpid()
+    told = 0.0
 
     def handle(number: int, frame: "FrameType | None") -> None:
         # Workers of the data loader inherit this; they end with the process that they work for.
         if os.getpid() != process:
             return
+        nonlocal told
         if request:
+            if number == signal.SIGTERM and ranks() > 1 and time.monotonic() - told < _ECHO_SECONDS:
+                return
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        told = time.monotonic()
         request.signal = number
         on_request()
 

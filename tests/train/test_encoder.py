@@ -14,7 +14,7 @@ from gistembed import MaskPolicy
 from gistembed.batches import PairCollator, TokenCache
 from gistembed.models import load_model
 from gistembed.train.encoder import MicroBatchEncoder
-from gistembed.train.memory import BeforeStep, free_bytes
+from gistembed.train.memory import BeforeStep, default_graph_bytes, free_bytes
 from gistembed.train.module import BatchLoss
 
 WORDS = ("who", "what else", "where is it", "when", "why would that be so", "how", "which one of them")
@@ -273,3 +273,11 @@ def test_what_a_control_group_leaves_counts(monkeypatch, tmp_path):
     (tmp_path / "memory.max").write_text("max\n")
     assert free_bytes(device) == pytest.approx(plain, rel=0.5)
     assert np.log10(plain) > 7
+
+
+def test_processes_of_one_machine_share_its_memory(monkeypatch):
+    monkeypatch.setattr("gistembed.train.memory.free_bytes", lambda device: 1000)
+    assert default_graph_bytes(torch.device("cpu")) == 500
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert default_graph_bytes(torch.device("cpu")) == 125

@@ -132,6 +132,39 @@ def test_a_compiled_student_is_trained_as_it_is(bert_folder, tmp_path):
         torch.testing.assert_close(results[1][1][name], weight, rtol=0, atol=1e-6)
 
 
+def test_weights_that_one_process_would_share_with_nobody(bert, tmp_path):
+    asked = replace(arguments(tmp_path), fsdp=True)
+    with pytest.raises(UserError) as raised:
+        check_feasible(bert.model, asked)
+    assert str(raised.value) == (
+        "[trainer] fsdp: one process has nobody to share the weights with; start several by torchrun, or "
+        "leave it out"
+    )
+
+
+def test_weights_that_are_not_shared_out_on_cpus(bert, tmp_path, monkeypatch):
+    """Accelerate would pass it over without a word."""
+    asked = replace(arguments(tmp_path), fsdp=True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError) as raised:
+        check_feasible(bert.model, asked)
+    assert str(raised.value) == (
+        "[trainer] fsdp: on CPUs weights are not shared out; leave it out, and each process has them all"
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_static_weights_of_fewer_bits_are_loaded_as_float32(static_folder, tmp_path, dtype):
+    """In which small updates don't vanish; the library leaves those of a static model as they are saved."""
+    stored = load_model(str(static_folder), option="--student").model.to(dtype)
+    stored.save_pretrained(str(tmp_path / "few"), create_model_card=False)
+    student = load_model(str(tmp_path / "few"), option="--student")
+    assert {weight.dtype for weight in student.model.parameters()} == {torch.float32}
+    expected = stored.state_dict()
+    for name, weight in student.model.state_dict().items():
+        torch.testing.assert_close(weight, expected[name].float(), rtol=0, atol=0)
+
+
 def test_float16_weights(bert, tmp_path):
     bert.model.half()
     with pytest.raises(UserError) as raised:

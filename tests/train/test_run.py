@@ -130,6 +130,16 @@ def test_weight_that_is_not_finite_stops_the_run(train, tmp_path, steps):
             "[trainer] save_only_model: gistembed depends on its value; leave it out",
         ),
         (
+            {"eval_on_start": True},
+            "[trainer] eval_on_start: the model is evaluated before and after training; leave it out",
+        ),
+        ({"save_strategy": "best"}, "[trainer] save_strategy: set `save_every` instead"),
+        (
+            {"neftune_noise_alpha": 5},
+            "[trainer] neftune_noise_alpha: students of sentence-transformers have no place for the noise; "
+            "leave it out",
+        ),
+        (
             {"weight_decai": 0.1},
             "[trainer] weight_decai: no training argument of sentence-transformers; "
             "did you mean `weight_decay`?",

@@ -90,21 +90,26 @@ def test_the_best_of_a_sharded_training_is_kept(no_dropout, tmp_path):
             torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize("lora", [None, pytest.param(4, marks=pytest.mark.slow)])
-def test_sharded_processes_go_on_to_the_bit(tmp_path, lora):
-    """A checkpoint holds the whole weights and the whole state of an optimizer that has a memory."""
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"optim": "adamw_torch"},
+        pytest.param({"optim": "sgd"}, marks=pytest.mark.slow),
+        pytest.param({"optim": "adamw_torch", "lora": 4}, marks=pytest.mark.slow),
+        pytest.param({"optim": "adamw_torch", "freeze": 1}, marks=pytest.mark.slow),
+        pytest.param(
+            {
+                "optim": "adamw_torch",
+                "fsdp_config": SHARDED["fsdp_config"] | {"activation_checkpointing": True},
+            },
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_sharded_processes_go_on_to_the_bit(tmp_path, asked):
+    """A checkpoint holds the whole weights and the whole state of the optimizer, if it has a memory."""
     student = str(save_bert(tmp_path / "bert", dropout=0.1))
-    every = launched(
-        tmp_path,
-        2,
-        student=student,
-        batch_size=7,
-        lora=lora,
-        steps=5,
-        cut_at=3,
-        optim="adamw_torch",
-        **SHARDED,
-    )
+    every = launched(tmp_path, 2, student=student, batch_size=7, steps=5, cut_at=3, **(SHARDED | asked))
     for one in every:
         assert one["resumed"].keys() == one["weights"].keys()
         assert all(torch.equal(weight, one["resumed"][name]) for name, weight in one["weights"].items())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from tests.pairs.pairs_samples import pairs_of
+from tests.train.sharding import shard_on_cpus
 
 from gistembed import MaskPolicy
 from gistembed.batches import BatchPlan, TokenCache
@@ -39,6 +40,7 @@ def trained(
     accumulation: int = 1,
     steps: int = 4,
     lora: int | None = None,
+    freeze: int | None = None,
     stop_at: int | None = None,
     resume: bool = False,
     keep_best: bool = False,
@@ -77,7 +79,7 @@ def trained(
                 **trainer,
             },
             micro_batch_tokens=200,
-            adaptation=Adaptation(lora=LoraSettings(rank=lora)) if lora else Adaptation(),
+            adaptation=Adaptation(lora=LoraSettings(rank=lora) if lora else None, freeze=freeze),
         ),
         tokens=TokenCache.read(student, PAIRS),
         checkpoints=folder / "checkpoints",
@@ -109,6 +111,8 @@ def cut_and_resumed(student_folder: str, folder: Path, stop_at: int, **specifica
 def main() -> None:
     """Train; the first process saves the weights and the history."""
     specification = json.loads(sys.argv[1])
+    if "fsdp" in specification:
+        shard_on_cpus()
     result = Path(sys.argv[2])
     folder, cut_at = specification.pop("student"), specification.pop("cut_at", None)
     student, outcome = trained(folder, result.parent, **specification)

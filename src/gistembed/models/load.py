@@ -64,6 +64,8 @@ def load_model(
         # Libraries raise almost anything for a damaged folder; for the user it is all one mistake.
         except Exception as error:
             raise UserError(f"{option} {name}: can't be loaded: {_first_line(error)}") from error
+    # Static models and further layers have the numbers that they were saved in, whatever was asked for.
+    model.float()
     own = EmbeddingModel(name, folder_identity(folder), model, role_prompts(model))
     return own.with_settings(option=option, prompts=prompts, max_length=max_length, dimensions=dimensions)
 

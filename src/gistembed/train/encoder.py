@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from gistembed.train.sharded import held_here
+
 Features = Mapping[str, Any]
 
 
@@ -111,7 +113,7 @@ class _Graph:
 
     def __init__(self, model: nn.Module) -> None:
         tensors = (*model.parameters(), *model.buffers())
-        self._seen = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        self._seen = {held_here(tensor).untyped_storage().data_ptr() for tensor in tensors}
         self.bytes = 0
 
     def pack(self, tensor: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 from transformers import PreTrainedModel
 
 from gistembed.errors import UserError
+from gistembed.ranks import ranks
 
 # Names that transformers gave up, and those in their place.
 _RENAMED = {
@@ -46,6 +47,15 @@ def check_feasible(model: SentenceTransformer, arguments: SentenceTransformerTra
             "set bf16 in [trainer] to compute in fewer bits"
         )
     on_cpu = arguments.device.type == "cpu"
+    if arguments.fsdp and ranks() == 1:
+        raise UserError(
+            "[trainer] fsdp: one process has nobody to share the weights with; start several by torchrun, or "
+            "leave it out"
+        )
+    if arguments.fsdp and not _can_be_sharded(arguments.device):
+        raise UserError(
+            "[trainer] fsdp: on CPUs weights are not shared out; leave it out, and each process has them all"
+        )
     if arguments.fp16 and on_cpu:
         raise UserError("[trainer] fp16: a CPU computes in float32 or bf16; set bf16, or leave it out")
     if arguments.torch_compile and arguments.torch_compile_backend == "inductor" and on_cpu:
@@ -61,6 +71,11 @@ def check_feasible(model: SentenceTransformer, arguments: SentenceTransformerTra
                 "[trainer] gradient_checkpointing: the student has no layers that can be computed again; "
                 "leave it out"
             )
+
+
+def _can_be_sharded(device: torch.device) -> bool:
+    """Whether accelerate shares a model out among processes here; elsewhere it passes over the setting."""
+    return device.type != "cpu"
 
 
 def checkpoint_activations(

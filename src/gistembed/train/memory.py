@@ -7,6 +7,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from gistembed.ranks import ranks_here
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 # Of what is free when training starts: gradients, the optimizer's state and the loss come later.
@@ -14,12 +16,15 @@ _SHARE_OF_FREE = 0.5
 
 
 def default_graph_bytes(device: torch.device) -> int:
-    """Bytes that the graphs of a batch may take on a device, as it is now.
+    """Bytes that the graphs of a batch may take in this process on a device, as it is now.
+
+    Processes that train together share a machine's memory.
 
     Args:
         device: Where the student is.
     """
-    return int(_SHARE_OF_FREE * free_bytes(device))
+    sharers = ranks_here() if device.type == "cpu" else 1
+    return int(_SHARE_OF_FREE * free_bytes(device) / sharers)
 
 
 def free_bytes(device: torch.device) -> int:

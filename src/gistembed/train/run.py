@@ -57,6 +57,9 @@ _RESERVED = {
     "batch_sampler": "batches follow from `batch_size` and `seed`; leave it out",
     "prompts": "set `student_prompts` instead",
     "eval_strategy": _EVALUATED_APART,
+    "eval_on_start": _EVALUATED_APART,
+    "save_strategy": "set `save_every` instead",
+    "neftune_noise_alpha": "students of sentence-transformers have no place for the noise; leave it out",
     "load_best_model_at_end": _EVALUATED_APART,
     "resume_from_checkpoint": "give --resume instead",
     "remove_unused_columns": _DECIDED,
@@ -236,6 +239,7 @@ def train_student(
             callbacks=[best, steps] if best else [steps],
         )
         trainer.remove_callback(PrinterCallback)
+        assert trainer.is_fsdp_enabled == sharded, "check_feasible refuses what would not be sharded"
         if sharded and best is not None:
             best.before_score = lambda: _copy_whole(trainer.model, student)
         with (

@@ -11,22 +11,35 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
-    get_model_state_dict,
     get_optimizer_state_dict,
     set_model_state_dict,
     set_optimizer_state_dict,
 )
 from torch.optim import Optimizer
 
+from gistembed.ranks import is_first
+from gistembed.train.snapshot import plain_name
+
+
+def held_here(tensor: Tensor) -> Tensor:
+    """What of a tensor lies in this process; all of it if it isn't in parts.
+
+    Args:
+        tensor: A weight or a gradient.
+    """
+    if hasattr(tensor, "to_local"):
+        part: Tensor = tensor.to_local()
+        return part
+    return tensor
+
 
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """All parameters and saved buffers by name, whole in every process.
+    """All parameters and saved buffers by name, whole in the memory of every process, and not on its device.
 
     Args:
         model: A model in parts.
     """
-    state: dict[str, Any] = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
-    return state
+    return {plain_name(name): _whole(tensor) for name, tensor in model.state_dict().items()}
 
 
 def gathered(model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -36,9 +49,14 @@ def gathered(model: nn.Module, optimizer: Optimizer) -> tuple[dict[str, Tensor],
         model: A model in parts.
         optimizer: What trains it.
     """
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    state: Any = get_optimizer_state_dict(model, optimizer, options=options)
-    weights: Any = get_model_state_dict(model, options=options)
+    state: Any = get_optimizer_state_dict(
+        model, optimizer, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+    )
+    weights: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        whole = _whole(tensor)
+        if is_first():
+            weights[plain_name(name)] = whole
     return weights, state
 
 
@@ -60,4 +78,17 @@ def deal_out_optimizer(model: nn.Module, optimizer: Optimizer, state: Mapping[st
         optimizer: What trains it.
         state: Of `gathered`.
     """
-    set_optimizer_state_dict(model, optimizer, dict(state), options=StateDictOptions(full_state_dict=True))
+    if not state["state"]:
+        # Plain gradient descent remembers nothing, which the library can't deal out.
+        for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+            group.update({name: value for name, value in saved.items() if name != "params"})
+        return
+    # Not strict: a weight that got no gradient has no state.
+    options = StateDictOptions(full_state_dict=True, strict=False)
+    set_optimizer_state_dict(model, optimizer, dict(state), options=options)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    if hasattr(tensor, "full_tensor"):
+        tensor = tensor.full_tensor()
+    return tensor.detach().cpu()

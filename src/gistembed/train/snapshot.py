@@ -17,6 +17,8 @@ from gistembed.files import write_whole
 _WEIGHTS = "weights.safetensors"
 _TENSORS = "state.safetensors"
 _VALUES = "state.json"
+# Of activation checkpointing and of torch.compile.
+_WRAPPERS = ("_checkpoint_wrapped_module.", "_orig_mod.")
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -27,9 +29,25 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     Args:
         model: The model; its weights may lie in parts.
     """
-    persistent = model.state_dict().keys()
+    persistent = {plain_name(name) for name in model.state_dict()}
     learning = {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}
-    return learning | {name: tensor for name, tensor in model.named_buffers() if name in persistent}
+    tensors = learning | dict(model.named_buffers())
+    return {
+        plain: tensor
+        for name, tensor in tensors.items()
+        if (plain := plain_name(name)) in persistent or name in learning
+    }
+
+
+def plain_name(name: str) -> str:
+    """The name of a weight without what training has wrapped around its module.
+
+    Args:
+        name: The name as the model in training has it.
+    """
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name
 
 
 def save_weights(weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -206,7 +206,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         if not self.is_fsdp_enabled:
             return trained, self.optimizer.state_dict()
         weights, state = gathered(self.model, self._plain_optimizer())
-        return {name: weights[name] for name in trained if name in weights}, state
+        return {name: weights[name] for name in trained} if weights else {}, state
 
     def _plain_optimizer(self) -> torch.optim.Optimizer:
         """The optimizer without what accelerate puts around it."""

@@ -1,5 +1,7 @@
 """What is not finite stops a training within the step, with the rows' names and nothing bad on disk."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.train.guards.guard_runs import KINDS, NAN, Training, broken_at, plan_of, random_guide
@@ -34,7 +36,7 @@ def check(kind, step, student, request, tmp_path):
     folder = request.getfixturevalue("static_folder" if student == "static" else "bert_folder")
     accumulation = {"gradient_accumulation_steps": 3} if student == "accumulating" else {}
     # A checkpoint after every step.
-    plan = plan_of(steps=6, save_strategy="steps", save_steps=1, **accumulation)
+    plan = replace(plan_of(steps=6, **accumulation), save_every=1)
     training = Training(folder, tmp_path, plan, guides=[random_guide()])
     with broken_at(training, kind, step):
         # A weight breaks after a step and before its checkpoint, which is then not written.

@@ -21,6 +21,7 @@ from gistembed.train.guards.finite import NotFinite
 from gistembed.train.guards.measures import first_not_finite, mean_turn
 from gistembed.train.guards.start import Probe
 from gistembed.train.history import step_records
+from gistembed.train.sharded import held_here
 
 _LOWER_RATE = "try a lower --learning-rate"
 # So often, at most, the logged points are looked through in a training.
@@ -149,7 +150,7 @@ class Guards(TrainerCallback):
         if args.fp16 or (norm is not None and math.isfinite(norm)):
             return
         gradients = [
-            (name, _held_here(parameter.grad))
+            (name, _numbers_here(parameter.grad))
             for name, parameter in _model(given).named_parameters()
             if parameter.grad is not None
         ]
@@ -181,7 +182,7 @@ class Guards(TrainerCallback):
         """
         # The others don't change.
         weights = [
-            (name, _held_here(parameter.detach()))
+            (name, _numbers_here(parameter.detach()))
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         ]
@@ -218,12 +219,9 @@ class Guards(TrainerCallback):
         return f"look at these rows, or {self._rate()}"
 
 
-def _held_here(tensor: Tensor) -> Tensor:
-    """What of a tensor lies in this process: a part, where processes share it out."""
-    if hasattr(tensor, "to_local"):
-        part: Tensor = tensor.to_local()
-        return part
-    return tensor.coalesce().values() if tensor.is_sparse else tensor
+def _numbers_here(tensor: Tensor) -> Tensor:
+    """What of a tensor lies in this process, and is there at all if it is sparse."""
+    return tensor.coalesce().values() if tensor.is_sparse else held_here(tensor)
 
 
 def _model(given: Mapping[str, object]) -> nn.Module:
