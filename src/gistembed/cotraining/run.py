@@ -16,7 +16,7 @@ from gistembed.cotraining.rounds import CoTraining, go_through_rounds, model_aft
 from gistembed.errors import Terminated, UserError
 from gistembed.evaluate import METRICS, ModelScores, evaluation_record, rank, score, verdict_line
 from gistembed.files import write_whole
-from gistembed.folder import unfinished_record
+from gistembed.folder import alone_in, unfinished_record
 from gistembed.journal import first_record
 from gistembed.models import EmbeddingModel
 from gistembed.record import RunRecord
@@ -97,6 +97,11 @@ def cotrain(
 
 def run_cotrain(config: CoTrainConfig, console: Console, *, resume: bool = False) -> CoTrainResult:
     """`cotrain` for a configuration that is checked already."""
+    with alone_in(CoTrainFolder(config.out).record):
+        return _run(config, console, resume=resume)
+
+
+def _run(config: CoTrainConfig, console: Console, *, resume: bool) -> CoTrainResult:
     prepared, record = _ready(config, console, resume=resume)
     console.say(cotrain_lines(prepared))
     training = CoTraining(prepared, CoTrainJournal(prepared.folder.record, record), console)
