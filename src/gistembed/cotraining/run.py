@@ -69,7 +69,7 @@ def cotrain(
         variant: ``mutual``, ``self`` or ``ema``; see `gistembed.cotraining.CoTrainConfig`.
         decay: Share of the moving average that stays in a round; for ``ema`` only, 0.5 by default.
         dev: Share of the training pairs that the best round is chosen by, or pairs of their own for that.
-        of_a: Settings of the first model's trainings alone.
+        of_a: Settings of the first model's trainings alone; a mapping in them adds to the common one.
         of_b: Those of the second's.
         resume: Go on with an unfinished co-training in ``out``.
         quiet: Show no progress.
