@@ -139,7 +139,8 @@ def test_an_interruption_may_come_at_any_moment(guide, tmp_path, monkeypatch):
             pass
         finally:
             sys.settrace(before)
-        assert len(store.reopened()) in (0, 3, 6)
+        # What an interruption right after a commit commits again is there twice, which does no harm.
+        assert (store.reopened().find(run_of(TEXTS).keys) >= 0).sum() in (0, 3, 6)
     assert moment > 12
     assert len(store.reopened()) == 6
 
