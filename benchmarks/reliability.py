@@ -369,6 +369,8 @@ Not covered: accelerators, several ranks, a crash of the machine itself.
   best.
 - `--resume` takes the newest checkpoint whose files are what the manifest says. A line tells of each newer
   one that is not used, and why.
+- One run at a time writes to a folder: another process that is to run there is refused. The lock is the
+  operating system's, so that of a process that died holds nobody up.
 - Checkpoints are safetensors and JSON. Reading them runs no code, and they hold no settings, so no secret.
 - `save_every` says how often: `"300s"`, or a number of steps. Ctrl-C (exit code 130) and SIGTERM (143) write
   one after the step in hand; a second one stops at once. A full disk (exit code 4) leaves the checkpoints

@@ -1,6 +1,7 @@
 """The command line: one line for every mistake, nothing written, the right exit code."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -77,6 +78,23 @@ def test_guided_run_needs_a_guide(run, arguments):
         "",
         "gistembed: fit: a guided run needs a guide; give --guide, or --loss infonce to train without\n",
     )
+
+
+@pytest.mark.parametrize("content", ["mask = 3", 'mask = "both"'])
+def test_a_mask_that_is_no_table(run, arguments, tmp_path, content):
+    (tmp_path / "run.toml").write_text(content)
+    code, out, err = run(*flat(arguments), "--config", tmp_path / "run.toml", "--negatives", "both")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"gistembed: {tmp_path / 'run.toml'}: `mask` = ")
+
+
+@pytest.mark.parametrize("option", ["data", "--out", "--store"])
+def test_arguments_are_text(run, arguments, tmp_path, option):
+    """Neither records nor reports could name them."""
+    arguments[option] = os.fsdecode(b"o\xff")
+    line = "gistembed: 'o\\udcff': not UTF-8; give text, or rename the file, in UTF-8\n"
+    assert run(*flat(arguments)) == (2, "", line)
+    assert not (tmp_path / "out").exists()
 
 
 SPOILED = {

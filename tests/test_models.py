@@ -1,5 +1,6 @@
 """Models: which one it is, what it reads in each role, and every way in which it can't be loaded."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
@@ -252,6 +254,83 @@ def test_other_weights_are_another_model(tmp_path, bert_folder):
     assert folder_identity(other) != folder_identity(bert_folder) == folder_identity(same)
 
 
+def save_adapter(folder, base):
+    """A model that is another one with an adapter, as sentence-transformers saves it."""
+    from peft import LoraConfig
+
+    model = SentenceTransformer(str(base), device="cpu")
+    model.add_adapter(LoraConfig(r=2, target_modules=["query", "value"], init_lora_weights=False))
+    model.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+def test_an_adapter_is_another_model_when_what_lies_below_it_changes(tmp_path):
+    """With the adapter's own files alone, vectors of the old model would be taken for those of the new."""
+    base = save_bert(tmp_path / "base")
+    adapter = save_adapter(tmp_path / "adapter", base)
+    before, vectors = folder_identity(adapter), load_model(adapter, option="--guide").embed(["a"], "anchor")
+    assert before == folder_identity(adapter)
+    save_bert(base, seed=7)
+    after = load_model(adapter, option="--guide")
+    assert float(np.vdot(after.embed(["a"], "anchor"), vectors)) < 0.99
+    assert after.identity == folder_identity(adapter) != before
+
+
+def test_an_adapter_of_a_hub_model_is_looked_up_as_a_model_is(tmp_path, bert_folder, monkeypatch):
+    adapter = save_adapter(tmp_path / "adapter", bert_folder)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "somebody/model"
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(bert_folder))
+    before = folder_identity(adapter)
+    other = save_bert(tmp_path / "other", seed=1)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(other))
+    assert folder_identity(adapter) != before
+
+
+def test_an_adapter_of_a_model_that_is_not_there(tmp_path):
+    base = save_bert(tmp_path / "base")
+    adapter = save_adapter(tmp_path / "adapter", base)
+    shutil.rmtree(base)
+    with pytest.raises(UserError) as caught:
+        folder_identity(adapter)
+    assert str(caught.value) == f"{adapter}: is an adapter of {base}: no such folder"
+
+
+def test_an_adapter_of_itself_has_an_end(tmp_path, bert_folder):
+    copy = Path(shutil.copytree(bert_folder, tmp_path / "copy"))
+    (copy / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(copy)}))
+    assert folder_identity(copy) == folder_identity(copy)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"base_model_name_or_path": null}'])
+def test_an_adapter_that_does_not_say_of_what(static_copy, content):
+    """Loading it says what is wrong."""
+    (static_copy / "adapter_config.json").write_text(content)
+    assert len(folder_identity(static_copy)) == 32
+
+
+def test_identity_reaches_through_links(bert_folder, tmp_path):
+    """Folders that are links aren't entered by themselves; one that leads back up is not entered at all."""
+    copy = Path(shutil.copytree(bert_folder, tmp_path / "copy"))
+    (copy / "1_Pooling").rename(tmp_path / "elsewhere")
+    (copy / "1_Pooling").symlink_to(tmp_path / "elsewhere")
+    (copy / "again").symlink_to(copy)
+    assert folder_identity(copy) == folder_identity(bert_folder)
+    (tmp_path / "elsewhere" / "config.json").write_text("{}")
+    assert folder_identity(copy) != folder_identity(bert_folder)
+
+
+def test_identities_stay_what_they_are(tmp_path):
+    """Vectors in stores are found by them."""
+    (tmp_path / "1_Pooling").mkdir()
+    for name in ("config.json", "1_Pooling/config.json", "README.md", "model.safetensors"):
+        (tmp_path / name).write_text(name)
+    names = ("1_Pooling/config.json", "config.json", "model.safetensors")
+    expected = xxhash.xxh3_128_hexdigest("".join(2 * name for name in names).encode())
+    assert folder_identity(tmp_path) == expected
+
+
 def test_no_such_folder(tmp_path):
     missing = tmp_path / "missing"
     assert refusal(missing) == f"--guide {missing}: no such folder"
@@ -302,6 +381,19 @@ def test_pickled_weights(static_copy):
         f"--guide {static_copy}: its weights are a pickle (pytorch_model.bin), which can run code; "
         "convert them to safetensors first"
     )
+
+
+def test_a_pickled_adapter(tmp_path, bert_folder):
+    adapter = save_adapter(tmp_path / "adapter", bert_folder)
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    assert "its weights are a pickle (adapter_model.bin)" in refusal(adapter)
+
+
+def test_pickled_weights_behind_a_link(static_copy, tmp_path):
+    (tmp_path / "dense").mkdir()
+    (tmp_path / "dense" / "pytorch_model.bin").write_bytes(b"")
+    (static_copy / "2_Dense").symlink_to(tmp_path / "dense")
+    assert "its weights are a pickle (2_Dense/pytorch_model.bin)" in refusal(static_copy)
 
 
 def test_pickled_weights_in_parts(bert_folder, tmp_path):

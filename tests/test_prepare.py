@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from gistembed import MarginSchedule, MaskPolicy, UserError, fit
-from gistembed.config import RunConfig
+from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
 from gistembed.models import EmbeddingModel
+from gistembed.prepare.guides import ignored_by_guides
 from gistembed.prepare.plan import _mask_policy, default_batch_size
 from gistembed.prepare.run import prepare_run
 from tests.pairs.pairs_samples import pairs_of
@@ -180,3 +181,42 @@ def test_explicit_negatives_are_needed_everywhere():
     message = "[mask] negatives: 2 of 3 training pairs have no negative of their own"
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         _mask_policy(config(mask={"negatives": "explicit"}), train)
+
+
+@pytest.mark.parametrize(
+    ("guides", "expected"),
+    [
+        (["my/guide"], ["guide_price is ignored, because the guide is a model"]),
+        (["http://h/v1#m"], ["guide_workers is ignored, because the guide is an endpoint"]),
+        (
+            ["v.npy", "w.npy"],
+            [
+                f"{name} is ignored, because each guide is a file of vectors"
+                for name in ("guide_dimensions", "guide_workers", "guide_price", "store")
+            ],
+        ),
+        (
+            ["my/guide", "v.npy"],
+            [
+                "guide_dimensions is ignored for the guide v.npy, because that is a file of vectors",
+                "guide_price is ignored, because each guide is a model or a file of vectors",
+            ],
+        ),
+        (
+            ["http://h/v1#m", "columns:anchor=a,positive=p"],
+            [
+                "guide_dimensions is ignored for the guide columns:anchor=a,positive=p, because that is "
+                "columns of vectors",
+                "guide_workers is ignored, because each guide is an endpoint or columns of vectors",
+            ],
+        ),
+        (["my/guide", "http://h/v1#m"], []),
+    ],
+    ids=str,
+)
+def test_settings_that_a_guide_ignores_are_told_of_each(guides, expected):
+    """With a model beside it, a file of vectors ignored guide_dimensions without a word."""
+    given = {"guide_dimensions": 2, "guide_workers": 2, "guide_price": 1.0, "store": "store"}
+    settings = {"data": "d.csv", "student": "s", "guide": guides, "out": "out"}
+    config = run_config(settings | given, source="test")
+    assert ignored_by_guides(config, guides) == expected

@@ -1,13 +1,16 @@
 """The folder that a run writes to: what may stand in it before, and what stands in it after."""
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from gistembed import ranks
 from gistembed.errors import UserError
 from gistembed.files import can_be_written, library_writes, write_whole
 from gistembed.models import EmbeddingModel, no_progress_bars
@@ -15,6 +18,72 @@ from gistembed.record import ProgressRecord, Record, RunRecord
 
 Begun = TypeVar("Begun", bound=ProgressRecord)
 Recorded = TypeVar("Recorded", bound=Record)
+
+RECORD = "run.json"
+"""The record of a run of `fit`, in its folder."""
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def alone_in(place: Path) -> Iterator[None]:
+    """While it lasts, no other run writes to an output folder; the lock of a dead process is none.
+
+    Processes that train together are one run. What the folder is fit for is checked by others, and so is one
+    that can't be written; without what they write, it is gone again in the end.
+
+    Args:
+        place: Where the run's record stands, in a folder that need not exist yet.
+
+    Raises:
+        UserError: If another run is at work there, in all processes that train together.
+    """
+    refused = None
+    with ExitStack() as stack:
+        if ranks.is_first() and can_be_written(place.parent):
+            try:
+                stack.enter_context(_locked(place))
+            except UserError as error:
+                refused = error
+        if ranks.any_of_all(refused is not None):
+            raise refused or _at_work(place.parent)
+        yield
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    folder = place.parent
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            for left in folder.iterdir():
+                if _is_remnant(left, place):
+                    left.unlink()
+            try:
+                yield
+            finally:
+                # While it is held: nobody can have locked this very file in between.
+                (folder / _LOCK).unlink(missing_ok=True)
+    except Timeout as error:
+        raise _at_work(folder) from error
+    finally:
+        with suppress(OSError):
+            for one in made:
+                one.rmdir()
+
+
+def _at_work(folder: Path) -> UserError:
+    return UserError(
+        f"--out {folder}: another process is at work in it; wait for it to end, or choose another folder"
+    )
+
+
+def _is_remnant(path: Path, place: Path) -> bool:
+    """Whether a file is what a crash left of a record that was being written."""
+    return re.fullmatch(rf"\.{re.escape(place.name)}\.[0-9a-f]{{8}}", path.name) is not None
 
 
 def unfinished_record(place: Path, kind: type[Begun], *, resume: bool) -> Begun | None:
@@ -68,7 +137,7 @@ def _record_in(place: Path, kind: type[Recorded]) -> Recorded | None:
     path = place.parent
     if path.exists() and not path.is_dir():
         raise UserError(f"--out {path}: a file; choose a folder")
-    if not path.exists() or not any(path.iterdir()):
+    if not path.exists() or all(one.name == _LOCK or _is_remnant(one, place) for one in path.iterdir()):
         if not can_be_written(path):
             raise UserError(f"--out {path}: can't be written; choose another folder")
         return None
@@ -118,7 +187,7 @@ class RunFolder:
     @property
     def record_path(self) -> Path:
         """The run's record."""
-        return self.path / "run.json"
+        return self.path / RECORD
 
     @property
     def report(self) -> Path:

@@ -27,7 +27,7 @@ from gistembed.evaluate import (
     write_query_scores,
 )
 from gistembed.files import write_whole
-from gistembed.folder import RunFolder
+from gistembed.folder import RECORD, RunFolder, alone_in
 from gistembed.guide import GuideVectors, GuideWork, do_work, embed_now, stored_vectors, text_ids_by_role
 from gistembed.journal import Journal, first_record
 from gistembed.models import EmbeddingModel, load_model
@@ -108,6 +108,11 @@ def run_fit(config: RunConfig, console: Console, *, resume: bool = False) -> Fit
     """`fit` for a configuration that is checked already."""
     ranks.meet()
     console = console if ranks.is_first() else Console(quiet=True)
+    with alone_in(config.out / RECORD):
+        return _run(config, console, resume=resume)
+
+
+def _run(config: RunConfig, console: Console, *, resume: bool) -> FitResult:
     folder, run, record = _ready(config, console, resume=resume)
     # Nobody writes before all have looked at the folder.
     ranks.wait_for_all()
@@ -228,7 +233,10 @@ def _given_record(guide: PreparedVectors) -> GuideRecord:
 def _encode(
     run: PreparedRun, work: GuideWork, stage: str, journal: Journal, console: Console
 ) -> tuple[GuideVectors, GuideRecord]:
-    for path, reason in work.store.summary().damaged.items():
+    summary = work.store.summary()
+    for path, reason in summary.unreadable.items():
+        console.warn(f"{path}: can't be read ({reason}); its texts are encoded again")
+    for path, reason in summary.damaged.items():
         console.warn(
             f"{path}: not used ({reason}); its texts are encoded again; `gistembed guide compact` removes it"
         )

@@ -55,6 +55,7 @@ def test_info(run, encoded, static_folder):
         "files": len(list(store.folder.glob("*.safetensors"))),
         "bytes": size,
         "damaged": {},
+        "unreadable": {},
     }
     code, out, err = run("guide", "info", "--store", root)
     assert (code, out) == (0, "")
@@ -72,7 +73,7 @@ def test_verify_and_compact(run, encoded):
     sound, lost = (int(one) for one in (out.split()[0], err.split(f"{path}: ")[1].split()[0]))
     assert (code, sound + lost) == (1, 5)
     assert out == (
-        f"{sound} vectors are sound, 1 files are damaged; `gistembed guide compact` removes what is damaged, "
+        f"{sound} vectors are sound, 1 file damaged; `gistembed guide compact` removes what is damaged, "
         "and the next run encodes it again\n"
     )
     code, out, _ = run("guide", "verify", "--store", root, "--json")
@@ -97,13 +98,82 @@ def test_export(run, encoded, tmp_path, bert_folder):
     code, out, err = run("guide", "export", out_file, "--store", root)
     assert (code, out) == (2, "")
     assert err.startswith("gistembed: --only: the store holds 2 guides; choose one of ")
-    assert (
-        run("guide", "export", out_file, "--store", root, "--only", store.folder.name[:8], "--quiet")[0] == 0
-    )
-    assert run("guide", "export", out_file, "--store", root, "--only", bert_folder, "--quiet")[0] == 0
+    for number, only in enumerate((store.folder.name[:8], bert_folder)):
+        place = tmp_path / f"{number}.npy"
+        assert run("guide", "export", place, "--store", root, "--only", only, "--quiet")[0] == 0
     code, out, err = run("guide", "export", out_file, "--store", root, "--only", "nothing")
     assert (code, out) == (2, "")
     assert err == "gistembed: --only nothing: no such guide; `gistembed guide info` lists them\n"
+
+
+def test_what_can_not_be_read_is_told_and_stays(run, encoded):
+    """A folder in a shard's place is one way not to be readable that also root meets."""
+    _, root, store = encoded
+    place = store.folder / "0.safetensors"
+    place.mkdir()
+    code, out, err = run("guide", "verify", "--store", root)
+    assert (code, out) == (
+        1,
+        "5 vectors are sound, 1 file not readable and so not checked; allow yourself to read it\n",
+    )
+    line = f"warning: {place}: can't be read (Is a directory); it is left as it is"
+    assert line in err.splitlines()
+    code, out, _ = run("guide", "verify", "--store", root, "--json")
+    assert (code, json.loads(out)[0]["unreadable"]) == (1, {str(place): "Is a directory"})
+    for command in (["info"], ["compact"], ["export", root.parent / "out.parquet"]):
+        code, _, err = run("guide", *command, "--store", root)
+        assert code == 0
+        assert line in err.splitlines()
+    assert place.is_dir()
+
+
+def test_vectors_whose_guide_is_not_told_are_damaged(run, encoded, bert_folder, tmp_path):
+    """All would be called sound while a whole guide is missing."""
+    data, root, store = encoded
+    manifest = store.folder / "guide.json"
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    problem = (
+        "damaged or missing, so nobody can tell whose vectors lie beside it; a run that encodes with their "
+        "guide writes it anew"
+    )
+    line = f"warning: {manifest}: {problem}"
+    code, out, err = run("guide", "verify", "--store", root)
+    assert (code, out) == (1, "0 vectors are sound, 1 folder of no known guide and so not checked\n")
+    assert line in err.splitlines()
+    code, out, _ = run("guide", "verify", "--store", root, "--json")
+    assert code == 1
+    assert json.loads(out) == [
+        {
+            "folder": str(store.folder),
+            "vectors": 0,
+            "lost": 0,
+            "damaged": {str(manifest): problem},
+            "unreadable": {},
+        }
+    ]
+    code, out, err = run("guide", "export", tmp_path / "out.npy", "--store", root)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        f"gistembed: --store {root}: holds vectors, but of no known guide; `gistembed guide verify` says more"
+    )
+    assert encode(run, data, root, bert_folder)[0] == 0
+    for command in (["info"], ["compact"], ["export", tmp_path / "out.npy"]):
+        code, _, err = run("guide", *command, "--store", root)
+        assert code == 0
+        assert line in err.splitlines()
+    code, out, _ = run("guide", "info", "--store", root, "--json")
+    assert [one["guide"] for one in json.loads(out)] == [str(bert_folder), None]
+    code, out, _ = run("guide", "verify", "--store", root, "--only", bert_folder, "--quiet")
+    assert (code, out) == (0, "5 vectors are sound\n")
+
+
+def test_a_model_has_no_price(run, encoded, static_folder):
+    data, root, _ = encoded
+    assert encode(run, data, root, static_folder, "--price", "5") == (
+        2,
+        "",
+        "gistembed: --price: the guide is a model, which takes nothing; leave it out\n",
+    )
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "compact"])

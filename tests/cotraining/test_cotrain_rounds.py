@@ -321,6 +321,29 @@ def test_settings_of_one_model(models, settings, tmp_path):
     assert {key: run.learning_rate for key, run in config.models.items()} == {"a": 0.3, "b": 0.3}
 
 
+def test_tables_of_one_model_add_to_the_common_ones(models, settings, tmp_path):
+    """Taken in their place, they dropped what is common without a word."""
+    given = settings | {
+        "out": tmp_path / "out",
+        "mask": {"limit_floor": 0.3, "max_masked": 0.5},
+        "trainer": {"weight_decay": 0.1},
+        "student_prompts": {"anchor": "q: ", "document": "d: "},
+        "a": {
+            "mask": {"max_masked": 0.9},
+            "trainer": {"adam_beta1": 0.8},
+            "student_prompts": {"anchor": "query: "},
+        },
+    }
+    del given["quiet"]
+    runs = cotrain_config(*map(str, models), given, {}, source="cotrain").models
+    assert runs["a"].mask == {"limit_floor": 0.3, "max_masked": 0.9}
+    assert runs["b"].mask == {"limit_floor": 0.3, "max_masked": 0.5}
+    assert runs["a"].trainer == {"weight_decay": 0.1, "adam_beta1": 0.8}
+    assert runs["b"].trainer == {"weight_decay": 0.1}
+    assert runs["a"].student_prompts == runs["b"].guide_prompts == {"anchor": "query: ", "document": "d: "}
+    assert runs["b"].student_prompts == runs["a"].guide_prompts == {"anchor": "q: ", "document": "d: "}
+
+
 def test_a_model_reads_the_same_as_student_and_as_guide(models, settings, tmp_path):
     given = settings | {"out": tmp_path / "out", "b": {"student_prompts": {"anchor": "query: "}}}
     del given["quiet"]

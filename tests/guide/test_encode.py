@@ -1,5 +1,7 @@
 """Encoding in one process: what the guide is asked, what is committed, and when."""
 
+import itertools
+import sys
 import unicodedata
 
 import numpy as np
@@ -110,6 +112,37 @@ def test_an_interrupted_commit_is_made_up_for(guide, store, monkeypatch):
         encode_run(guide, StoreWriter(store), run_of(TEXTS))
     assert calls == [5, 5]
     assert len(store.reopened()) == 5
+
+
+def test_an_interruption_may_come_at_any_moment(guide, tmp_path, monkeypatch):
+    """Before each line in turn: between places and vectors, the commit on the way out failed."""
+    batches(monkeypatch, [3, 3])
+    for moment in itertools.count():
+        store = GuideStore(tmp_path / str(moment), GuideIdentity(guide.identity, None, DIMENSIONS))
+        left = [moment]
+
+        def trace(frame, event, _argument, left=left):
+            if frame.f_code is not encode_run.__code__:
+                return None
+            if event == "line":
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            encode_run(guide, StoreWriter(store), run_of(TEXTS))
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        # What an interruption right after a commit commits again is there twice, which does no harm.
+        assert (store.reopened().find(run_of(TEXTS).keys) >= 0).sum() in (0, 3, 6)
+    assert moment > 12
+    assert len(store.reopened()) == 6
 
 
 def test_what_the_disk_refuses_is_not_tried_twice(guide, store, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -519,6 +520,23 @@ def test_arrays_that_hold_no_vectors(pairs, array, problem):
     np.save("v.npy", array)
     write_texts("v.texts.json", ["a", "b"])
     assert refusal("v.npy", pairs) == f"v.npy: {problem}"
+
+
+def test_a_damaged_header_of_an_array(pairs):
+    """Numpy reads it as Python: a wrong byte makes of it what only Python's parser has words for."""
+    np.save("v.npy", np.ones((2, 2), np.float32))
+    write_texts("v.texts.json", ["a", "b"])
+    content = Path("v.npy").read_bytes()
+    for place in range(10, content.index(b"}") + 1):
+        for byte in b"('\x00\xff\n0":
+            Path("v.npy").write_bytes(content[:place] + bytes([byte]) + content[place + 1 :])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                line = refusal("v.npy", pairs)
+            assert line.startswith("v.npy") or "v.npy has no vector" in line
+    Path("v.npy").write_bytes(content.replace(b"{'descr'", b"{('descr"))
+    assert refusal("v.npy", pairs).startswith("v.npy: the file is not a readable numpy array (")
+    assert refusal("v.npy", pairs).endswith("). Write it anew with numpy.save.")
 
 
 def test_pickles_are_never_read(pairs):

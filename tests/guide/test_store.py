@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from tests.guide.store_samples import IDENTITY, check, filled, held, keys_of, lengths_of, shards, vectors_of
 
 from gistembed.errors import StorageError, UserError
-from gistembed.guide import GuideIdentity, GuideStore, Keys, stores_in
+from gistembed.guide import GuideIdentity, GuideStore, Keys, nameless_in, stores_in
 
 
 @settings(max_examples=25)
@@ -189,9 +189,9 @@ def test_foreign_files_are_named_and_not_used(tmp_path):
         "f1.safetensors": "its header can't be read",
         "f2.safetensors": "its header can't be read",
         "f3.safetensors": "its header can't be read",
-        "f4.safetensors": "Is a directory",
         "f5.safetensors": "it is a link to nowhere",
     }
+    assert after.summary().unreadable == {folder / "f4.safetensors": "Is a directory"}
     assert len(after) == 1
 
 
@@ -206,6 +206,19 @@ def test_a_shard_of_another_guide_is_foreign(tmp_path, dimensions):
     after = GuideStore(tmp_path, IDENTITY)
     assert list(after.summary().damaged) == [store.folder / shard.name]
     assert held(after, 1) == [False]
+
+
+def test_vectors_whose_guide_is_not_told_are_found(tmp_path):
+    store = filled(tmp_path, 1)
+    assert nameless_in(tmp_path) == []
+    (store.folder / "guide.json").write_text("{")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_text("a model, not vectors")
+    (tmp_path / ("c" * 32)).mkdir()
+    assert nameless_in(tmp_path) == [store.folder]
+    assert stores_in(tmp_path) == []
+    filled(tmp_path, 2)
+    assert nameless_in(tmp_path) == []
 
 
 def test_leftovers_of_a_crash_are_ignored(tmp_path):

@@ -1,7 +1,9 @@
 """Checking, merging and exporting a store."""
 
+import errno
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,7 +30,7 @@ def test_a_sound_store(tmp_path):
     store = filled(tmp_path, 1, 2000)
     seen = []
     found = verify(store, seen.append)
-    assert (found.vectors, found.damaged, found.lost) == (len(MANY) + 2, {}, 0)
+    assert (found.vectors, found.damaged, found.unreadable, found.lost) == (len(MANY) + 2, {}, {}, 0)
     assert sum(seen) == len(MANY) + 2
 
 
@@ -102,6 +104,29 @@ def test_merging_keeps_what_is_sound_and_removes_the_rest(tmp_path):
     assert shards(only_damaged) == []
 
 
+def test_what_can_not_be_read_is_not_damaged(tmp_path, monkeypatch):
+    """A sound file of another user would be deleted."""
+    (locked,) = shards(filled(tmp_path, 1))
+    filled(tmp_path, 2)
+    filled(tmp_path, 3)
+    opened = Path.open
+
+    def refused(self, *arguments, **keywords):
+        if self == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        store = GuideStore(tmp_path, IDENTITY)
+        assert store.summary().damaged == {}
+        assert store.summary().unreadable == {locked: "Permission denied"}
+        found = verify(store)
+        assert (found.vectors, found.damaged, found.unreadable) == (2, {}, {locked: "Permission denied"})
+        assert compact(store).vectors == 2
+    check(GuideStore(tmp_path, IDENTITY), 1, 2, 3)
+
+
 def test_leftovers_go_once_no_one_can_be_writing_them(tmp_path):
     store = filled(tmp_path, 1)
     old = store.folder / ".0123.safetensors.abcd"
@@ -168,3 +193,32 @@ def test_another_kind_of_file_is_refused(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path / 'out.csv'}: vectors are exported as .parquet or .npy; choose such a name"
     )
+
+
+@pytest.mark.parametrize("there", ["out.parquet", "out.npy", "out.keys.npy"])
+def test_an_export_never_replaces_anything(tmp_path, there):
+    store = filled(tmp_path / "store", 1)
+    (tmp_path / there).write_text("mine")
+    with pytest.raises(UserError) as caught:
+        export(store, tmp_path / there.replace(".keys", ""))
+    assert str(caught.value) == f"{tmp_path / there}: is there already; choose another name, or remove it"
+    assert {path.name for path in tmp_path.iterdir()} == {"store", there}
+    assert (tmp_path / there).read_text() == "mine"
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_an_export_leaves_both_files_or_none(tmp_path, monkeypatch, at):
+    """Keys without vectors, or vectors without keys, would look like an export."""
+    store = filled(tmp_path / "store", 1)
+    calls, flush = [], os.fsync
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        export(store, tmp_path / "out.npy")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.util.quantization import quantize_embeddings
 from tests.tiny_models import DIMENSIONS
 
@@ -90,3 +91,14 @@ def test_float32_is_the_score_of_the_evaluation(run, bert_folder, data):
 def test_dimensions_that_are_refused(run, static_folder, data, given, message):
     code, out, err = run("quantise", static_folder, data, "--quiet", "--dimensions", given)
     assert (code, out, err) == (2, "", f"gistembed: {message.format(model=static_folder)}\n")
+
+
+def test_embeddings_that_are_not_finite_have_no_scores(run, static_folder, data, tmp_path):
+    """Their table would say which precision is best for a model that gives no embeddings at all."""
+    model = SentenceTransformer(str(static_folder), device="cpu")
+    model[0].embedding.weight.data[:] = float("nan")
+    model.save(str(tmp_path / "broken"))
+    code, out, err = run("quantise", tmp_path / "broken", data, "--quiet")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"gistembed: MODEL {tmp_path / 'broken'}: the embedding of ")
+    assert err.endswith("holds a number that is not finite; score a model whose weights are sound\n")

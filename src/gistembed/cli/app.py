@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -70,6 +71,7 @@ def main() -> NoReturn:
     0 done, 1 a check failed, 2 a mistake of the user, 4 the disk refused, 130 interrupted, 143 terminated.
     """
     try:
+        _check_text(sys.argv[1:])
         with ends_when_terminated():
             code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
     except TyperException as error:
@@ -84,6 +86,15 @@ def main() -> NoReturn:
     if code == _INTERRUPTED:
         _fail(f"interrupted; {_what_became()}", code)
     sys.exit(code)
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Refuse what can't be kept in records and shown in reports."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{word!r}: not UTF-8; give text, or rename the file, in UTF-8") from None
 
 
 def _what_became() -> str:

@@ -147,8 +147,9 @@ def fit(
         raise UserError(
             f"{config}: [search] is what `gistembed search` reads; run it first, or take the table out"
         )
-    if negatives is not None:
-        settings |= {"mask": settings.get("mask", {}) | {"negatives": negatives}}
+    # What is no table is refused with the other settings.
+    if negatives is not None and isinstance(of_file := settings.get("mask", {}), dict):
+        settings |= {"mask": of_file | {"negatives": negatives}}
     if lora is not None:
         of_file = settings.get("lora")
         settings |= {"lora": (of_file if isinstance(of_file, dict) else {}) | {"rank": lora}}

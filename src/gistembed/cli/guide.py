@@ -26,6 +26,7 @@ from gistembed.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from gistembed.console import Console
     from gistembed.guide import GuideStore
 
 guide = typer.Typer(
@@ -37,6 +38,12 @@ guide = typer.Typer(
 _Folder = Annotated[
     str | None, typer.Option("--only", help="One guide of several: its name, or the start of its folder's.")
 ]
+
+_NAMELESS = (
+    "damaged or missing, so nobody can tell whose vectors lie beside it; a run that encodes with their guide "
+    "writes it anew"
+)
+_NO_KNOWN_GUIDE = "holds vectors, but of no known guide; `gistembed guide verify` says more"
 
 
 @guide.command()
@@ -108,6 +115,8 @@ def encode(
         raise UserError(
             f"{option}: an endpoint is asked by one process, several requests at a time; leave it out"
         )
+    if price is not None and not is_endpoint(model):
+        raise UserError("--price: the guide is a model, which takes nothing; leave it out")
     work = prepare_work(
         settings, store or default_store(), pairs, dtype=chosen("--dtype", dtype, get_args(VectorDtype))
     )
@@ -131,27 +140,34 @@ def info(store: Store = None, as_json: AsJson = False) -> None:
     from gistembed.cli.tables import store_table
     from gistembed.console import Console
 
-    stores = _stores(store, None)
-    found = [_described(one) for one in stores]
+    console = Console(quiet=as_json)
+    stores = _stores(store, None, console)
+    found: list[dict[str, Any]] = [_described(one) for one in stores]
     if as_json:
+        found += [
+            {"guide": None, "folder": str(folder), "damaged": {str(folder / "guide.json"): _NAMELESS}}
+            for folder in _nameless(store, None)
+        ]
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        Console().show(store_table(found))
+        console.show(store_table(found))
 
 
 @guide.command()
 def verify(store: Store = None, only: _Folder = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Read every vector and compare it with its checksum; exit code 1 if anything is damaged."""
+    """Read every vector and compare it with its checksum; exit code 1 unless all can be read and is sound."""
     from gistembed.console import Console
     from gistembed.guide import verify as check
+    from gistembed.pairs.wording import counted
 
     console = Console(quiet=quiet or as_json)
     found: list[dict[str, Any]] = []
-    damaged = 0
-    for one in _stores(store, only):
+    damaged = unreadable = 0
+    for one in _stores(store, only, console):
         with console.stage(f"check {one.folder.name[:8]}", len(one), passing=True) as progress:
             result = check(one, progress)
         damaged += len(result.damaged)
+        unreadable += len(result.unreadable)
         for path, reason in result.damaged.items():
             console.warn(f"{path}: {reason}")
         found.append(
@@ -160,13 +176,33 @@ def verify(store: Store = None, only: _Folder = None, as_json: AsJson = False, q
                 "vectors": result.vectors,
                 "lost": result.lost,
                 "damaged": {str(path): reason for path, reason in result.damaged.items()},
+                "unreadable": {str(path): reason for path, reason in result.unreadable.items()},
             }
         )
-    vectors = sum(one["vectors"] for one in found)
-    advice = "; `gistembed guide compact` removes what is damaged, and the next run encodes it again"
-    line = f"{vectors:,} vectors are sound" + (f", {damaged:,} files are damaged{advice}" if damaged else "")
-    _tell(found, line, as_json)
+    nameless = _nameless(store, only)
+    found += [
+        {
+            "folder": str(folder),
+            "vectors": 0,
+            "lost": 0,
+            "damaged": {str(folder / "guide.json"): _NAMELESS},
+            "unreadable": {},
+        }
+        for folder in nameless
+    ]
+    line = f"{sum(one['vectors'] for one in found):,} vectors are sound"
     if damaged:
+        removed = "`gistembed guide compact` removes what is damaged, and the next run encodes it again"
+        line += f", {counted(damaged, 'file')} damaged; {removed}"
+    if unreadable:
+        them = "it" if unreadable == 1 else "them"
+        line += (
+            f", {counted(unreadable, 'file')} not readable and so not checked; allow yourself to read {them}"
+        )
+    if nameless:
+        line += f", {counted(len(nameless), 'folder')} of no known guide and so not checked"
+    _tell(found, line, as_json)
+    if damaged or unreadable or nameless:
         raise typer.Exit(1)
 
 
@@ -178,7 +214,7 @@ def compact(store: Store = None, only: _Folder = None, as_json: AsJson = False, 
 
     console = Console(quiet=quiet or as_json)
     found, lines = [], []
-    for one in _stores(store, only):
+    for one in _stores(store, only, console):
         with console.stage(f"merge {one.folder.name[:8]}", len(one), passing=True) as progress:
             result = merge(one, progress)
         found.append({"folder": str(one.folder), **vars(result)})
@@ -200,29 +236,47 @@ def export(
     """Write all vectors of a guide to one file, in the order of their keys."""
     from gistembed.console import Console
     from gistembed.errors import UserError
+    from gistembed.guide import default_store
     from gistembed.guide import export as write
 
-    stores = _stores(store, only)
+    console = Console(quiet=quiet or as_json)
+    stores = _stores(store, only, console)
+    if not stores:
+        raise UserError(f"--store {store or default_store()}: {_NO_KNOWN_GUIDE}")
     if len(stores) > 1:
         names = ", ".join(f"{one.folder.name[:8]} ({one.name})" for one in stores)
         raise UserError(f"--only: the store holds {len(stores)} guides; choose one of {names}")
-    console = Console(quiet=quiet or as_json)
     with console.stage("export", len(stores[0]), passing=True) as progress:
         vectors = write(stores[0], out, progress)
     _tell({"file": str(out), "vectors": vectors}, f"{vectors:,} vectors in {out}", as_json)
 
 
-def _stores(root: Path | None, only: str | None) -> "list[GuideStore]":
+def _stores(root: Path | None, only: str | None, console: "Console") -> "list[GuideStore]":
+    """The stores, and a word about all in the folder that is not used and yet not damaged by itself."""
     from gistembed.errors import UserError
     from gistembed.guide import default_store, stores_in
 
-    stores = stores_in(root or default_store())
-    if only is None:
-        return stores
-    chosen = [one for one in stores if one.name == only or (only and one.folder.name.startswith(only))]
-    if not chosen:
-        raise UserError(f"--only {only}: no such guide; `gistembed guide info` lists them")
-    return chosen
+    stores, nameless = stores_in(root or default_store()), _nameless(root, only)
+    if only is not None:
+        stores = [one for one in stores if one.name == only or (only and one.folder.name.startswith(only))]
+        if not stores and not nameless:
+            raise UserError(f"--only {only}: no such guide; `gistembed guide info` lists them")
+    for folder in nameless:
+        console.warn(f"{folder / 'guide.json'}: {_NAMELESS}")
+    for one in stores:
+        for path, reason in one.summary().unreadable.items():
+            console.warn(f"{path}: can't be read ({reason}); it is left as it is")
+    return stores
+
+
+def _nameless(root: Path | None, only: str | None) -> list[Path]:
+    from gistembed.guide import default_store, nameless_in
+
+    return [
+        folder
+        for folder in nameless_in(root or default_store())
+        if only is None or (only and folder.name.startswith(only))
+    ]
 
 
 def _described(store: "GuideStore") -> dict[str, Any]:
@@ -238,6 +292,7 @@ def _described(store: "GuideStore") -> dict[str, Any]:
         "files": summary.shards,
         "bytes": summary.bytes,
         "damaged": {str(path): reason for path, reason in summary.damaged.items()},
+        "unreadable": {str(path): reason for path, reason in summary.unreadable.items()},
     }
 
 

@@ -86,7 +86,7 @@ def store_table(stores: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title="guides' vectors")
     table.add_column("guide")
     table.add_column("folder", no_wrap=True)
-    for name in ("vectors", "dimensions", "files", "MB", "damaged"):
+    for name in ("vectors", "dimensions", "files", "MB", "damaged", "unreadable"):
         table.add_column(name, justify="right")
     for one in stores:
         table.add_row(
@@ -98,6 +98,7 @@ def store_table(stores: Sequence[Mapping[str, Any]]) -> Table:
             f"{one['files']:,}",
             f"{one['bytes'] / 1e6:,.1f}",
             f"{len(one['damaged']):,}",
+            f"{len(one['unreadable']):,}",
         )
     return table
 

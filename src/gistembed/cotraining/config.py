@@ -99,7 +99,7 @@ def cotrain_config(
         a: The first model: folder or hub name.
         b: The second; None if one guides itself.
         settings: Settings of `RunConfig` by name, which hold for the runs of both models; those in the tables
-            ``a`` and ``b`` hold for the one.
+            ``a`` and ``b`` hold for the one. A table in them adds to the common one of its name.
         flags: Settings that win over all of these.
         rounds: The most rounds.
         variant: See `CoTrainConfig`.
@@ -118,7 +118,7 @@ def cotrain_config(
         raise UserError(f"{source}: [b] is for a second model; give B, or leave the table out")
     for place, table in ((source, common), *((f"{source}: [{key}]", own[key]) for key in names)):
         _refuse_decided(place, table)
-    students = {key: {**common, **own[key], **flags} for key in names}
+    students = {key: {**common, **_added(common, own[key]), **flags} for key in names}
     guide_of = dict(zip(names, reversed(names), strict=True))
     models = {
         key: run_config(
@@ -159,6 +159,16 @@ def _own_table(settings: Mapping[str, Any], key: ModelKey, source: str) -> Mappi
         if name in _OF_BOTH:
             raise UserError(f"{source}: [{key}] {name}: holds for both models; set it outside of [{key}]")
     return table
+
+
+def _added(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one model, each of its tables with what it doesn't name of the common one."""
+    return {
+        name: {**common[name], **value}
+        if isinstance(value, Mapping) and isinstance(common.get(name), Mapping)
+        else value
+        for name, value in own.items()
+    }
 
 
 def _as_guide(settings: Mapping[str, Any]) -> dict[str, Any]:

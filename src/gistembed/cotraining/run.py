@@ -16,7 +16,7 @@ from gistembed.cotraining.rounds import CoTraining, go_through_rounds, model_aft
 from gistembed.errors import Terminated, UserError
 from gistembed.evaluate import METRICS, ModelScores, evaluation_record, rank, score, verdict_line
 from gistembed.files import write_whole
-from gistembed.folder import unfinished_record
+from gistembed.folder import alone_in, unfinished_record
 from gistembed.journal import first_record
 from gistembed.models import EmbeddingModel
 from gistembed.record import RunRecord
@@ -69,7 +69,7 @@ def cotrain(
         variant: ``mutual``, ``self`` or ``ema``; see `gistembed.cotraining.CoTrainConfig`.
         decay: Share of the moving average that stays in a round; for ``ema`` only, 0.5 by default.
         dev: Share of the training pairs that the best round is chosen by, or pairs of their own for that.
-        of_a: Settings of the first model's trainings alone.
+        of_a: Settings of the first model's trainings alone; a mapping in them adds to the common one.
         of_b: Those of the second's.
         resume: Go on with an unfinished co-training in ``out``.
         quiet: Show no progress.
@@ -97,6 +97,11 @@ def cotrain(
 
 def run_cotrain(config: CoTrainConfig, console: Console, *, resume: bool = False) -> CoTrainResult:
     """`cotrain` for a configuration that is checked already."""
+    with alone_in(CoTrainFolder(config.out).record):
+        return _run(config, console, resume=resume)
+
+
+def _run(config: CoTrainConfig, console: Console, *, resume: bool) -> CoTrainResult:
     prepared, record = _ready(config, console, resume=resume)
     console.say(cotrain_lines(prepared))
     training = CoTraining(prepared, CoTrainJournal(prepared.folder.record, record), console)

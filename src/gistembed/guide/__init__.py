@@ -20,7 +20,7 @@ from gistembed.guide.scorers.opening import Guide, GuideSettings, is_endpoint, o
 from gistembed.guide.store.identity import GuideIdentity, stored_as
 from gistembed.guide.store.keys import Keys
 from gistembed.guide.store.manifest import GuideFacts
-from gistembed.guide.store.store import GuideStore, StoreSummary, default_store, stores_in
+from gistembed.guide.store.store import GuideStore, StoreSummary, default_store, nameless_in, stores_in
 from gistembed.guide.store.upkeep import Compaction, StoreCheck, compact, export, verify
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "is_columns",
     "is_endpoint",
     "is_given",
+    "nameless_in",
     "open_guide",
     "plan_encoding",
     "prepare_work",

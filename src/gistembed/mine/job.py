@@ -83,6 +83,9 @@ class MiningJob:
             "max-length": self.guide.max_length,
             "dimensions": self.guide.dimensions,
             "requests-per-minute": self.guide.requests_per_minute,
+            "dtype": None if self.dtype == "float16" else self.dtype,
+            "backend": None if self.guide.backend == "torch" else self.guide.backend,
+            "store": self.store,
         }
         for option, value in of_encoding.items():
             if self.has_vectors and value is not None:

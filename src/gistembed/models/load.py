@@ -1,6 +1,7 @@
 """Load a sentence-transformers model safely, and say exactly which one it is."""
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ _PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
     "document": ("document", "passage", "corpus"),
 }
 _IDENTITY_SUFFIXES = {".safetensors", ".json", ".txt", ".model", ".py"}
+_PICKLES = ("pytorch_model", "adapter_model")
 _DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.py"]
 _DOWNLOAD_IGNORED = ["onnx/*", "openvino/*"]
 
@@ -93,15 +95,65 @@ def resolve_folder(name: str, *, option: str) -> Path:
 
 
 def folder_identity(folder: Path) -> str:
-    """xxh3-128 over the names and bytes of all files that a model's embeddings can depend on."""
+    """xxh3-128 over the names and bytes of all files that a model's embeddings can depend on.
+
+    An adapter's embeddings depend on the model below it too.
+
+    Args:
+        folder: The model's folder.
+
+    Raises:
+        UserError: If the model below an adapter isn't there.
+    """
     digest = xxhash.xxh3_128()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in _IDENTITY_SUFFIXES and path.is_file():
-            digest.update(path.relative_to(folder).as_posix().encode())
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 24):
-                    digest.update(chunk)
+    places = [folder.resolve()]
+    # What lies below an adapter may be one, too: the list grows meanwhile.
+    for place in places:
+        for path in sorted(_files(place)):
+            if path.suffix in _IDENTITY_SUFFIXES:
+                digest.update(path.relative_to(place).as_posix().encode())
+                with path.open("rb") as file:
+                    while chunk := file.read(1 << 24):
+                        digest.update(chunk)
+        places += [base for base in _below_adapters(place, folder) if base not in places]
     return digest.hexdigest()
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files of a folder and those in it; links are followed, but for those that lead back up."""
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        inside = list(folder.iterdir())
+    except PermissionError:
+        return
+    for path in inside:
+        if path.is_dir():
+            yield from _files(path, (*above, real))
+        elif path.is_file():
+            yield path
+
+
+def _below_adapters(folder: Path, given: Path) -> list[Path]:
+    """The folders of the models that the modules of a model are adapters of; none but for adapters."""
+    modules = _json_in(folder / "modules.json")
+    paths = [one.get("path") for one in modules if isinstance(one, dict)] if isinstance(modules, list) else []
+    bases = []
+    for place in sorted({folder, *(folder / path for path in paths if isinstance(path, str))}):
+        config = _json_in(place / "adapter_config.json")
+        base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        if isinstance(base, str) and base:
+            bases.append(resolve_folder(base, option=f"{given}: is an adapter of").resolve())
+    return bases
+
+
+def _json_in(path: Path) -> object:
+    """What a file says; None if it isn't there or isn't readable, which loading the model will tell."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def role_prompts(model: "SentenceTransformer") -> dict[Role, str]:
@@ -150,8 +202,9 @@ def _download(name: str, option: str) -> Path:
 
 
 def _refuse_pickles(folder: Path, name: str, option: str) -> None:
-    for weights in sorted(folder.rglob("pytorch_model*.bin")):
-        if not any(weights.parent.glob("*.safetensors")):
+    for weights in sorted(_files(folder)):
+        is_pickle = weights.suffix == ".bin" and weights.name.startswith(_PICKLES)
+        if is_pickle and not any(weights.parent.glob("*.safetensors")):
             raise UserError(
                 f"{option} {name}: its weights are a pickle ({weights.relative_to(folder)}), which can run "
                 "code; convert them to safetensors first"

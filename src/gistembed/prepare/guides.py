@@ -22,6 +22,8 @@ from gistembed.guide import (
 )
 from gistembed.pairs import Pairs
 
+_OF_VECTORS = ("guide_prompts", "guide_max_length", "guide_dimensions", "guide_backend", "guide_dtype")
+
 
 @dataclass(frozen=True)
 class PreparedVectors:
@@ -82,20 +84,36 @@ def prepare_guide(config: RunConfig, name: str, train: Pairs) -> GuideWork:
 
 
 def ignored_by_guides(config: RunConfig, names: Sequence[str]) -> list[str]:
-    """Settings that have no effect on guides of these kinds, as warnings."""
-    given = config.model_fields_set
-    if names and all(is_given(name) or is_columns(name) for name in names):
-        kind, ignored = "a file of vectors", list(OF_GUIDES)
-        if is_columns(names[0]):
-            kind = "columns of vectors"
-    elif names and all(is_endpoint(name) for name in names):
-        kind, ignored = "an endpoint", ["guide_workers"]
-    elif names and not any(is_endpoint(name) for name in names):
-        kind, ignored = "a model", ["guide_price"]
-    else:
-        return []
-    what = f"the guide is {kind}" if len(names) == 1 else f"each guide is {kind}"
-    return [f"{name} is ignored, because {what}" for name in ignored if name in given]
+    """Settings that have no effect on guides of these kinds, as warnings.
+
+    What makes other vectors is told of each guide that ignores it; the rest where all do.
+    """
+    warnings = []
+    for setting in OF_GUIDES:
+        deaf = [name for name in names if setting in _kind_of(name)[1]]
+        if not deaf or setting not in config.model_fields_set:
+            continue
+        if len(deaf) == len(names):
+            kinds = " or ".join(dict.fromkeys(_kind_of(name)[0] for name in names))
+            what = f"the guide is {kinds}" if len(names) == 1 else f"each guide is {kinds}"
+            warnings.append(f"{setting} is ignored, because {what}")
+        elif setting in _OF_VECTORS:
+            warnings += [
+                f"{setting} is ignored for the guide {name}, because that is {_kind_of(name)[0]}"
+                for name in deaf
+            ]
+    return warnings
+
+
+def _kind_of(name: str) -> tuple[str, Sequence[str]]:
+    """What kind of guide it is, and which settings it ignores."""
+    if is_columns(name):
+        return "columns of vectors", OF_GUIDES
+    if is_given(name):
+        return "a file of vectors", OF_GUIDES
+    if is_endpoint(name):
+        return "an endpoint", ("guide_workers",)
+    return "a model", ("guide_price",)
 
 
 def _prepare_vectors(config: RunConfig, name: str, train: Pairs) -> PreparedVectors:

@@ -7,6 +7,8 @@ from gistembed.files import write_whole
 from gistembed.folder import begun_record
 from gistembed.search.record import SearchRecord, as_json
 
+RECORD = "search.json"
+
 
 class SearchFolder:
     """An output folder, checked before anything is written.
@@ -32,7 +34,7 @@ class SearchFolder:
     @property
     def record_path(self) -> Path:
         """The search's record."""
-        return self.path / "search.json"
+        return self.path / RECORD
 
     @property
     def best_path(self) -> Path:

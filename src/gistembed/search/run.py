@@ -14,12 +14,13 @@ from gistembed.config import RunConfig, run_config
 from gistembed.console import Console
 from gistembed.errors import Terminated, UserError
 from gistembed.files import write_whole
+from gistembed.folder import alone_in
 from gistembed.journal import first_record
 from gistembed.prepare.run import prepare_run
 from gistembed.ranks import ranks
 from gistembed.search.bench import Bench, prepare_bench
 from gistembed.search.best_file import best_toml
-from gistembed.search.folder import SearchFolder
+from gistembed.search.folder import RECORD, SearchFolder
 from gistembed.search.luck import gain_of_best
 from gistembed.search.propose import propose, require_optuna
 from gistembed.search.record import Gain, SearchRecord, TrialRecord
@@ -99,6 +100,12 @@ def run_search(
             if no trial could be trained.
         KeyboardInterrupt: If the user interrupts; trials that have ended are kept, and ``resume`` goes on.
     """
+    _check_machine()
+    with alone_in(plan.base().out / RECORD):
+        return _run(plan, console, resume=resume, clock=clock)
+
+
+def _run(plan: SearchPlan, console: Console, *, resume: bool, clock: Callable[[], float]) -> SearchResult:
     started = clock()
     folder, bench, space, record = _ready(plan, console, resume=resume)
     console.say(plan_lines(plan.trials, bench.run.split, record))
@@ -135,9 +142,7 @@ def plan_search(plan: SearchPlan, console: Console, *, resume: bool = False) -> 
 def _ready(
     plan: SearchPlan, console: Console, *, resume: bool
 ) -> tuple[SearchFolder, Bench, Space, SearchRecord]:
-    require_optuna()
-    if ranks() > 1:
-        raise UserError("search: runs in one process; start it without torchrun")
+    _check_machine()
     base = plan.base()
     given = None if plan.space is None else space_from_settings(plan.space, source=plan.source)
     if given is not None:
@@ -151,6 +156,12 @@ def _ready(
     if resume and folder.begun is None:
         console.say(f"{base.out}: nothing to resume; starting from the beginning")
     return folder, bench, space, _first_record(plan, bench, space, folder)
+
+
+def _check_machine() -> None:
+    require_optuna()
+    if ranks() > 1:
+        raise UserError("search: runs in one process; start it without torchrun")
 
 
 def _check_axes(plan: SearchPlan, space: Space, check: Callable[[RunConfig], None]) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from gistembed.folder import begun_record, write_record
 from gistembed.sweep.record import SweepRecord
 
+RECORD = "sweep.json"
+
 
 class SweepFolder:
     """An output folder, checked before anything is written.
@@ -30,7 +32,7 @@ class SweepFolder:
     @property
     def record_path(self) -> Path:
         """The sweep's record."""
-        return self.path / "sweep.json"
+        return self.path / RECORD
 
     @property
     def csv(self) -> Path:

@@ -9,10 +9,11 @@ from gistembed import ranks
 from gistembed.console import Console
 from gistembed.errors import Terminated, UserError
 from gistembed.files import write_whole
+from gistembed.folder import alone_in
 from gistembed.guide.encoding.on_ray import require_ray
 from gistembed.pipeline import plan_fit
 from gistembed.sweep.cell import CellConsole, fresh_record, is_finished, run_cell
-from gistembed.sweep.folder import SweepFolder
+from gistembed.sweep.folder import RECORD, SweepFolder
 from gistembed.sweep.on_ray import run_cells_on_ray
 from gistembed.sweep.page import render_sweep
 from gistembed.sweep.plan import Cell, SweepPlan
@@ -63,6 +64,12 @@ def run_sweep(
     """
     if on_ray:
         require_ray()
+    _check_alone()
+    with alone_in(plan.out / RECORD):
+        return _run(plan, console, resume=resume, quiet=quiet, on_ray=on_ray)
+
+
+def _run(plan: SweepPlan, console: Console, *, resume: bool, quiet: bool, on_ray: bool) -> SweepResult:
     folder, record = _ready(plan, resume=resume)
     waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
     console.say(plan_lines(plan, len(waiting)))
@@ -130,8 +137,7 @@ def _tabulated(folder: SweepFolder, record: SweepRecord) -> SweepResult:
 
 def _ready(plan: SweepPlan, *, resume: bool) -> tuple[SweepFolder, SweepRecord]:
     """The folder, checked, and the record before the first cell."""
-    if ranks.ranks() > 1:
-        raise UserError("sweep: runs in one process; start it without torchrun, or with --ray")
+    _check_alone()
     folder = SweepFolder(plan.out, resume=resume)
     if folder.begun is not None:
         _check_same(plan, folder.begun)
@@ -141,6 +147,11 @@ def _ready(plan: SweepPlan, *, resume: bool) -> tuple[SweepFolder, SweepRecord]:
     return folder, SweepRecord(
         status="running", base=dict(plan.base), axes=axes, seeds=list(plan.seeds), cells=cells
     )
+
+
+def _check_alone() -> None:
+    if ranks.ranks() > 1:
+        raise UserError("sweep: runs in one process; start it without torchrun, or with --ray")
 
 
 def _known(cell: Cell, before: CellRecord | None) -> CellRecord:

@@ -15,9 +15,10 @@ from gistembed.evaluate import (
     rank_vectors,
     score,
 )
+from gistembed.evaluate.runs.encoder import check_finite
 from gistembed.guide import stored_as
 from gistembed.models import EmbeddingModel
-from gistembed.terms import VectorDtype
+from gistembed.terms import Role, VectorDtype
 from gistembed.weights.blending.choose import scored_on
 from gistembed.weights.records import KeptForm, QuantisationRecord
 
@@ -49,12 +50,12 @@ def quantisation(
         on_progress: Called with the number of texts embedded since the call before.
 
     Raises:
-        UserError: If there are not so many numbers.
+        UserError: If there are not so many numbers, or an embedding is not finite.
     """
     sizes = _sizes(model, dimensions)
     texts = task.pairs.texts
-    queries = model.embed(texts.of(task.queries), "anchor", on_progress)
-    documents = model.embed(texts.of(task.documents), "document", on_progress)
+    queries = _embedded(model, texts.of(task.queries), "anchor", on_progress)
+    documents = _embedded(model, texts.of(task.documents), "document", on_progress)
     scores = {
         (precision, size): score(
             task,
@@ -82,6 +83,14 @@ def quantisation(
             )
         )
     return QuantisationRecord(model=model.name, metric=METRICS[0], data=scored_on(task), forms=forms)
+
+
+def _embedded(
+    model: EmbeddingModel, texts: Sequence[str], role: Role, on_progress: Callable[[int], None]
+) -> Float32[np.ndarray, "texts dim"]:
+    vectors = model.embed(texts, role, on_progress)
+    check_finite(model, texts, vectors)
+    return vectors
 
 
 def kept(

@@ -65,9 +65,23 @@ def embed_for(
     role = _ROLES[use]
     prompted = replace(model, prompts={**model.prompts, role: prompt_for(model, given, names, use)})
     vectors = prompted.embed(texts, role, on_progress, normalised=False)
+    check_finite(model, texts, vectors)
+    return vectors
+
+
+def check_finite(model: EmbeddingModel, texts: Sequence[str], vectors: np.ndarray) -> None:
+    """Refuse a model whose embeddings can't be compared.
+
+    Args:
+        model: The model.
+        texts: Raw texts.
+        vectors: Their embeddings.
+
+    Raises:
+        UserError: If an embedding is not finite.
+    """
     if len(broken := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
         raise UserError(
             f"MODEL {model.name}: the embedding of {quoted(texts[broken[0]])} holds a number that is not "
             "finite; score a model whose weights are sound"
         )
-    return vectors

@@ -93,27 +93,26 @@ def encode_run(
         UserError: If the guide gives a vector that is zero or not finite, can't go on, or the store can't be
             written.
     """
-    places: list[int] = []
-    blocks: list[np.ndarray] = []
+    # Texts and their vectors are added as one: an interruption never finds the one without the other.
+    encoded: list[tuple[list[int], np.ndarray]] = []
 
     def commit() -> None:
-        if not places:
+        if not encoded:
             return
-        here, vectors = np.array(places), np.concatenate(blocks)
+        here = np.concatenate([batch for batch, _ in encoded])
+        vectors = np.concatenate([block for _, block in encoded])
         writer.append(run.keys.at(here), vectors, None if run.lengths is None else run.lengths[here])
-        places.clear()
-        blocks.clear()
+        encoded.clear()
 
     try:
-        for batch, encoded in guide.embed_batches(run.texts, run.role, run.lengths):
-            vectors = writer.identity.stored(encoded)
+        for batch, embeddings in guide.embed_batches(run.texts, run.role, run.lengths):
+            vectors = writer.identity.stored(embeddings)
             usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
             if not usable.all():
                 raise UnusableVectorError(guide.name, run.texts[batch[int(np.argmin(usable))]])
-            places += batch
-            blocks.append(vectors)
+            encoded.append((batch, vectors))
             on_progress(len(batch))
-            if len(places) >= _COMMIT_TEXTS:
+            if sum(len(texts) for texts, _ in encoded) >= _COMMIT_TEXTS:
                 commit()
         commit()
     # What the disk has refused is not tried once more on the way out.

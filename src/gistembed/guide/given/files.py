@@ -135,7 +135,10 @@ def _block_rows(dimensions: int) -> int:
 def _map_npy(path: Path, name: str) -> np.ndarray:
     try:
         matrix = np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:
+    except OSError:
+        raise
+    # numpy reads the header as Python: a damaged one raises what any wrong program does.
+    except Exception as error:
         raise UserError(
             f"{name}: the file is not a readable numpy array ({quoted(str(error))}). "
             f"Write it anew with numpy.save."

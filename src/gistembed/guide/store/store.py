@@ -5,6 +5,7 @@ found by searching each of them; `gistembed.guide.store.upkeep` merges many into
 """
 
 import errno
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -37,6 +38,7 @@ class StoreSummary:
         shards: In how many files.
         bytes: Their size.
         damaged: Files that can't be used, and why.
+        unreadable: Files that this process can't read, and why; their content may be sound.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class StoreSummary:
     shards: int
     bytes: int
     damaged: dict[Path, str]
+    unreadable: dict[Path, str]
 
 
 class GuideStore:
@@ -79,6 +82,7 @@ class GuideStore:
         self.identity = identity
         self.shards: list[Shard] = []
         self._damaged: dict[Path, str] = {}
+        self._unreadable: dict[Path, str] = {}
         self._open_shards()
         self._starts = np.cumsum([0, *map(len, self.shards)])
 
@@ -91,13 +95,15 @@ class GuideStore:
         return GuideStore(self.root, self.identity, self.name, self._facts, only=only)
 
     def summary(self) -> StoreSummary:
-        """How much is there, and which files are damaged and not used."""
+        """How much is there, and which files are not used: damaged ones, and those that can't be read."""
         size = 0
         for shard in self.shards:
             # Others may have merged it since.
             with suppress(FileNotFoundError):
                 size += shard.path.stat().st_size
-        return StoreSummary(self.folder, len(self), len(self.shards), size, dict(self._damaged))
+        return StoreSummary(
+            self.folder, len(self), len(self.shards), size, dict(self._damaged), dict(self._unreadable)
+        )
 
     def check_writable(self) -> None:
         """Make sure, before any long work and without writing, that vectors can be kept here.
@@ -222,7 +228,7 @@ class GuideStore:
 
     def _open_shards(self) -> None:
         for _ in range(_MOST_LOOKS):
-            self.shards, self._damaged, vanished = [], {}, False
+            self.shards, self._damaged, self._unreadable, vanished = [], {}, {}, False
             there = self.folder.glob(f"[!.]*{SUFFIX}") if self._only is None else self._only
             paths = sorted(there)
             if paths:
@@ -241,7 +247,7 @@ class GuideStore:
                             f"{self.folder}: {len(paths):,} files are more than this process may open "
                             f"({error.strerror}); raise its limit (`ulimit -n`)"
                         ) from error
-                    self._damaged[path] = error.strerror or ""
+                    self._unreadable[path] = error.strerror or ""
                 except DamagedError as error:
                     self._damaged[path] = str(error)
             if not vanished:
@@ -275,12 +281,27 @@ def stores_in(root: Path) -> list[GuideStore]:
         root: The folder.
 
     Raises:
-        UserError: If the folder holds none.
+        UserError: If the folder holds none, and no vectors of guides that it doesn't know either.
     """
     stores = [GuideStore(root, found.guide, found.name, found.facts) for found in manifests(root)]
-    if not stores:
+    if not stores and not nameless_in(root):
         raise UserError(f"--store {root}: holds no guide's vectors; `gistembed guide encode` makes some")
     return stores
+
+
+def nameless_in(root: Path) -> list[Path]:
+    """Folders of vectors that don't say whose they are: what they say is damaged, or missing.
+
+    Args:
+        root: The store folder.
+    """
+    return [
+        folder
+        for folder in sorted(root.glob("*"))
+        if re.fullmatch(r"[0-9a-f]{32}", folder.name)
+        and any(folder.glob(f"[!.]*{SUFFIX}"))
+        and read_manifest(folder) is None
+    ]
 
 
 def is_unfinished(path: Path) -> bool:

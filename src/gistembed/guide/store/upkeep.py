@@ -14,6 +14,7 @@ from gistembed.files import flush_folder, whole_file
 from gistembed.guide.store.keys import Keys
 from gistembed.guide.store.shard import BLOCK_ROWS
 from gistembed.guide.store.store import GuideStore, is_unfinished, refused
+from gistembed.pairs.writing.place import check_new
 
 # A writer touches its unfinished file every few seconds; one that was not touched for so long has no writer.
 _ABANDONED_SECONDS = 3600.0
@@ -27,11 +28,13 @@ class StoreCheck:
     Attributes:
         vectors: Vectors that are what was written.
         damaged: By file: what is wrong with it.
-        lost: Vectors in damaged parts; whole files that can't be read are not counted.
+        unreadable: By file: why this process can't read it; what it holds was not checked.
+        lost: Vectors in damaged parts; those of whole files that are not used are not counted.
     """
 
     vectors: int
     damaged: dict[Path, str]
+    unreadable: dict[Path, str]
     lost: int
 
 
@@ -59,7 +62,8 @@ def verify(store: GuideStore, on_progress: Callable[[int], None] = lambda count:
         store: The store.
         on_progress: Called with the number of vectors checked since the call before.
     """
-    damaged, sound, lost = store.summary().damaged, 0, 0
+    summary = store.summary()
+    damaged, sound, lost = summary.damaged, 0, 0
     for shard in store.shards:
         bad = 0
         if not shard.keys_intact():
@@ -73,13 +77,13 @@ def verify(store: GuideStore, on_progress: Callable[[int], None] = lambda count:
             if bad:
                 damaged[shard.path] = f"{bad:,} of its {len(shard):,} vectors are damaged"
         sound, lost = sound + len(shard) - bad, lost + bad
-    return StoreCheck(sound, damaged, lost)
+    return StoreCheck(sound, damaged, summary.unreadable, lost)
 
 
 def compact(store: GuideStore, on_progress: Callable[[int], None] = lambda count: None) -> Compaction:
     """Merge all shards into one, without what is damaged or there twice, and remove what crashes left behind.
 
-    Others may read and write meanwhile.
+    Others may read and write meanwhile. Files that this process can't read stay: they may be sound.
 
     Args:
         store: The store.
@@ -127,12 +131,14 @@ def export(store: GuideStore, path: Path, on_progress: Callable[[int], None] = l
         How many vectors were written.
 
     Raises:
-        UserError: If the file's kind is another.
+        UserError: If the file's kind is another, or something is there already.
         OSError: If the disk refuses; nothing is left behind.
     """
     writers = {".parquet": _write_parquet, ".npy": _write_arrays}
     if path.suffix not in writers:
         raise UserError(f"{path}: vectors are exported as {' or '.join(writers)}; choose such a name")
+    for place in (path, _keys_path(path)) if path.suffix == ".npy" else (path,):
+        check_new(place)
     rows, keys = sound_rows(store)
     writers[path.suffix](store, path, rows, keys, on_progress)
     return len(rows)
@@ -214,14 +220,24 @@ def _write_parquet(
 def _write_arrays(
     store: GuideStore, path: Path, rows: np.ndarray, keys: Keys, on_progress: Callable[[int], None]
 ) -> None:
-    with whole_file(path.with_suffix(".keys.npy")) as file:
-        np.save(file, np.array(keys.to_bytes(), "V16"), allow_pickle=False)
     header = {"shape": (len(rows), store.identity.dimensions), "fortran_order": False}
     header["descr"] = np.lib.format.dtype_to_descr(store.identity.numpy_dtype)
-    with whole_file(path) as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for vectors in _blocks(store, rows, on_progress, _EXPORT_ROWS):
-            file.write(vectors.tobytes())
+    keys_path = _keys_path(path)
+    try:
+        with whole_file(keys_path) as keys_file:
+            np.save(keys_file, np.array(keys.to_bytes(), "V16"), allow_pickle=False)
+            with whole_file(path) as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for vectors in _blocks(store, rows, on_progress, _EXPORT_ROWS):
+                    file.write(vectors.tobytes())
+    except BaseException:
+        # Vectors without their keys are of no use.
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _keys_path(path: Path) -> Path:
+    return path.with_suffix(".keys.npy")
 
 
 def _abandoned(path: Path) -> bool:
