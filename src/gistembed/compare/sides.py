@@ -119,8 +119,8 @@ def _rows_of_sweep(folder: Path) -> Iterator[_Named]:
     """The settings of a sweep that have finished cells, each with its seeds."""
     from pydantic import ValidationError
 
+    from gistembed.search.words import settings_line
     from gistembed.sweep.record import SweepRecord
-    from gistembed.sweep.words import settings_line
 
     try:
         sweep = SweepRecord.model_validate_json((folder / _SWEEP).read_bytes())
