@@ -13,6 +13,7 @@ from gistembed.guide.encoding.on_ray import require_ray
 from gistembed.pipeline import plan_fit
 from gistembed.sweep.cell import CellConsole, fresh_record, is_finished, run_cell
 from gistembed.sweep.folder import SweepFolder
+from gistembed.sweep.inputs import check_alike, check_still_there
 from gistembed.sweep.on_ray import run_cells_on_ray
 from gistembed.sweep.page import render_sweep
 from gistembed.sweep.plan import Cell, SweepPlan
@@ -64,7 +65,7 @@ def run_sweep(
     if on_ray:
         require_ray()
     folder, record = _ready(plan, resume=resume)
-    waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
+    waiting = _waiting(plan)
     console.say(plan_lines(plan, len(waiting)))
     folder.write_record(record)
     cells = run_cells_on_ray(waiting, console) if on_ray else _run_here(waiting, console, quiet=quiet)
@@ -91,7 +92,7 @@ def plan_sweep(plan: SweepPlan, console: Console, *, resume: bool = False) -> st
         UserError: If the folder holds something else, or that cell can't be run.
     """
     _ready(plan, resume=resume)
-    waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
+    waiting = _waiting(plan)
     lines = [plan_lines(plan, len(waiting))]
     for cell in plan.cells:
         done = "" if cell in waiting else " (finished)"
@@ -135,12 +136,25 @@ def _ready(plan: SweepPlan, *, resume: bool) -> tuple[SweepFolder, SweepRecord]:
     folder = SweepFolder(plan.out, resume=resume)
     if folder.begun is not None:
         _check_same(plan, folder.begun)
+        check_alike(_finished(plan))
     before = {cell.name: cell for cell in folder.begun.cells} if folder.begun is not None else {}
     cells = [_known(cell, before.get(cell.name)) for cell in plan.cells]
     axes = {axis.name: list(axis.values) for axis in plan.axes}
     return folder, SweepRecord(
         status="running", base=dict(plan.base), axes=axes, seeds=list(plan.seeds), cells=cells
     )
+
+
+def _waiting(plan: SweepPlan) -> list[Cell]:
+    """The cells that are to be run, of the very data and models that the finished ones are of."""
+    waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
+    if waiting:
+        check_still_there(_finished(plan), plan.out)
+    return waiting
+
+
+def _finished(plan: SweepPlan) -> list[Cell]:
+    return [cell for cell in plan.cells if is_finished(cell.config.out)]
 
 
 def _known(cell: Cell, before: CellRecord | None) -> CellRecord:
