@@ -7,7 +7,7 @@ from glob import has_magic
 from pathlib import Path
 
 from gistembed.compare.read_runs import is_run, read_record, read_run, seed_of
-from gistembed.compare.read_scores import identity_of, is_scored, read_scores
+from gistembed.compare.read_scores import identity_of, is_scored, read_scores, settings_of
 from gistembed.compare.scores import ScoredModel
 from gistembed.errors import UserError
 from gistembed.evaluate.runs import ModelSettings
@@ -220,4 +220,4 @@ def _place_of_results(path: str, given: str, scores: Path) -> Path:
 def _results(given: str, place: Path, seed: int | None) -> ScoredModel:
     tasks, without = read_scores(place)
     left_out = [f"{task}: mteb keeps no scores of its items; left out" for task in without]
-    return ScoredModel(given, seed, tasks, left_out=tuple(left_out))
+    return ScoredModel(given, seed, tasks, scored_with=settings_of(place), left_out=tuple(left_out))
