@@ -41,16 +41,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         "eval": run.eval_pairs.source if run.eval_pairs is not None else None,
         "retention": retention.source if run.config.retention is not None else None,
     }
-    train_data = data_record(run.pairs)
-    inputs = {
-        "pairs": train_data.digest,
-        "evaluation pairs": run.tasks["held-out"].pairs.digest(),
-        "retention pairs": retention.digest(),
-        "student": run.student.identity,
-    }
-    for number, guide in enumerate(run.guides, 1):
-        name = "guide" if number == 1 else f"guide {number}"
-        inputs[name] = guide.identity
+    inputs = inputs_of(run)
     if unfinished is not None:
         _check_same(run, config, inputs, unfinished)
         return unfinished.model_copy(
@@ -63,7 +54,7 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         inputs=inputs,
         versions=versions(),
         machine=machine(),
-        train_data=train_data,
+        train_data=data_record(run.pairs),
         eval_data=data_record(run.eval_pairs) if run.eval_pairs is not None else None,
         split=run.split,
         student=model_record(run.student, run.tokens.lengths),
@@ -71,6 +62,23 @@ def first_record(run: PreparedRun, unfinished: RunRecord | None) -> RunRecord:
         findings=list(run.findings),
         warnings=run.warnings,
     )
+
+
+def inputs_of(run: PreparedRun) -> dict[str, str]:
+    """Digests of all that a run is made from besides its settings, by name.
+
+    Args:
+        run: The run as it is about to start.
+    """
+    inputs = {
+        "pairs": run.pairs.digest(),
+        "evaluation pairs": run.tasks["held-out"].pairs.digest(),
+        "retention pairs": run.tasks["retention"].pairs.digest(),
+        "student": run.student.identity,
+    }
+    for number, guide in enumerate(run.guides, 1):
+        inputs["guide" if number == 1 else f"guide {number}"] = guide.identity
+    return inputs
 
 
 def _check_same(

@@ -58,10 +58,13 @@ def simple_run(folder, values, **more):
     return write_run(folder, {("held-out", "base"): base, ("held-out", "guided"): values}, **more)
 
 
-def write_scores(folder, task, columns, *, kind="retrieval", digest="a", size=None, identity="i"):
-    """A result of `evaluate` of own data."""
+def write_scores(
+    folder, task, columns, *, kind="retrieval", digest="a", size=None, identity="i", revision="i", **settings
+):
+    """A result of `evaluate` of own data; what is set of the model goes into what is kept of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model_meta.json").write_text(json.dumps({"gistembed": {"identity": identity}}))
+    meta = {"revision": revision, "gistembed": {"identity": identity, **settings}}
+    (folder / "model_meta.json").write_text(json.dumps(meta))
     content = {
         "dataset_revision": digest,
         "task_name": task,

@@ -169,6 +169,29 @@ def test_few_items_decide_nothing_and_are_in_no_overall_effect():
     )
 
 
+def test_of_one_item_there_is_no_p_value():
+    """All resamples of it are the same, which would be p 0.0002; nor is it one of the tests."""
+    many = np.linspace(-0.1, 0.3, 30)
+    aligned, result = compared(
+        side_of("a", {"t": [task_of(np.zeros(30))], "one": [task_of([0.0])]}),
+        side_of("b", {"t": [task_of(many)], "one": [task_of([0.3])]}),
+        retention=["one"],
+    )
+    tested, one = result.by_challenger[0]
+    assert (one.p_value, one.corrected_p_value, one.verdict) == (None, None, "not distinguishable")
+    assert (result.tests, tested.corrected_p_value) == (1, tested.p_value)
+    assert verdict_words(("b", "a"), result.by_challenger[0], None, 1).endswith(
+        "; one not distinguishable: +0.300, 95 % interval +0.300 to +0.300, no p-value"
+    )
+    assert "Of one item with one seed, nothing can vary: it has no p-value." in method_lines(aligned, result)
+    # Two seeds can differ on one item.
+    _, result = compared(
+        side_of("a", {"one": [task_of([0.0])] * 2}, (1, 2)),
+        side_of("b", {"one": [task_of([0.3]), task_of([0.1])]}, (1, 2)),
+    )
+    assert result.by_challenger[0][0].p_value is not None
+
+
 def test_what_rounding_makes_is_no_difference():
     """Scores that differ in the last bits, all in one direction."""
     values = np.random.default_rng(0).random(30)

@@ -192,6 +192,76 @@ def test_folders_of_results_are_sides(here):
     )
 
 
+def test_queries_of_pairs_meet_by_their_text(here):
+    """One row in front gives every query another number, and they are the same 30 queries."""
+    for name, texts in (("a", [f"text {row}" for row in range(30)]), ("b", ["new"])):
+        texts = texts if name == "a" else texts + [f"text {row}" for row in range(30)]
+        scores = [0.2] * 30 if name == "a" else [0.0] + [0.4] * 30
+        columns = {"query_id": [f"q{row}" for row in range(len(texts))], "query": texts}
+        write_scores(here / name, "t", columns | {"ndcg_at_10": scores}, digest=name)
+    record = compare_models(["a", "b"]).record
+    (effect,) = record.challengers[0].effects
+    assert (effect.items, effect.wins) == (30, 30)
+    assert effect.difference.mean == pytest.approx(0.2)
+    assert record.warnings[0] == (
+        "t: not all were scored on the same data; the 30 queries that all have (of up to 31) are compared, "
+        "and what else was in the data may differ"
+    )
+
+
+def test_queries_with_one_text_meet_by_their_ids(here):
+    """Two queries with one text, in another order on each side."""
+    texts = [f"text {row}" for row in range(30)]
+    sides = {"a": (["x", "y"], [0.1, 0.2]), "b": (["y", "x"], [0.2, 0.1])}
+    for name, (ids, scores) in sides.items():
+        columns = {"query_id": ids + texts, "query": ["same", "same", *texts]}
+        write_scores(here / name, "t", columns | {"ndcg_at_10": scores + [0.5] * 30})
+    (effect,) = compare_models(["a", "b"]).record.challengers[0].effects
+    assert (effect.items, effect.ties) == (32, 32)
+
+
+def test_models_under_different_settings_are_said_to_be(here):
+    columns = {"query": [f"text {row}" for row in range(30)], "ndcg_at_10": [0.5] * 30}
+    none = {"prompts": {}, "max_length": None, "dimensions": None}
+    own = write_scores(here / "own", "t", columns, settings=none)
+    cut = none | {"dimensions": 4, "prompts": {"anchor": "zzz "}}
+    write_scores(here / "cut", "t", columns, revision="j", settings=cut)
+    begins = "scored under different settings, which differences may come from: "
+    assert compare_models(["own", "cut"]).record.warnings[:2] == [
+        begins + "prompts (own not set, cut {'anchor': 'zzz '})",
+        begins + "dimensions (own not set, cut 4)",
+    ]
+    write_scores(here / "also", "t", columns, revision="j", settings=cut)
+    assert not any("settings" in line for line in compare_models(["also", "cut"]).record.warnings)
+    # Earlier versions kept less of it.
+    write_scores(here / "old", "t", columns, dimensions=None)
+    write_scores(here / "old-cut", "t", columns, revision="j", dimensions=4)
+    write_scores(here / "old-set", "t", columns, revision="j", dimensions=None)
+    assert not any("settings" in line for line in compare_models([own.name, "old"]).record.warnings)
+    assert compare_models(["old", "old-cut"]).record.warnings[0] == (
+        begins + "dimensions (old not set, old-cut 4)"
+    )
+    assert compare_models(["old", "old-set"]).record.warnings[0] == (
+        begins + "prompts or max_length (old not set, old-set not recorded)"
+    )
+
+
+def test_one_item_has_no_p_value_in_any_file(here):
+    for name, score in (("a", 0.2), ("b", 0.5)):
+        write_scores(here / name, "t", {"query": ["only"], "ndcg_at_10": [score]})
+    result = compare_models(["a", "b"], out="out")
+    assert result.lines == (
+        "b against a: not distinguishable: t ndcg_at_10 0.200 → 0.500 (+0.300, 95 % interval +0.300 to "
+        "+0.300, no p-value) on 1 queries; fewer than 20 decide nothing, 1 seed",
+    )
+    (effect,) = json.loads((here / "out" / "compare.json").read_text())["challengers"][0]["effects"]
+    assert (effect["p_value"], effect["corrected_p_value"]) == (None, None)
+    assert "| none | none | not distinguishable |" in result.markdown.read_text(encoding="utf-8")
+    page = result.page.read_text(encoding="utf-8")
+    assert "+0.300 to +0.300, no p-value</span>" in page
+    assert '<td class="number">none</td>' in page
+
+
 def test_mteb_s_searches_are_compared_and_its_other_tasks_left_out(here):
     """The main score of a task has no name in mteb's results: it is the one with its value."""
     for name, score in (("a", 0.25), ("b", 0.5)):

@@ -139,6 +139,7 @@ def test_prompts_reach_the_model(run, here):
     assert items["found_first"] == found
     meta = json.loads((here / plain["result"]).with_name("model_meta.json").read_text())
     assert meta["gistembed"]["prompts"] == {"anchor": "", "document": ""}
+    assert meta["gistembed"]["settings"] == {"prompts": {"anchor": ""}, "max_length": 8, "dimensions": None}
     assert (meta["name"], meta["max_tokens"]) == ("models/tuned", 8)
 
 

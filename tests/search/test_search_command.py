@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 from tests.real_text import documentation_pairs
+from tests.tiny_models import save_static
 
 from gistembed.console import Console
 from gistembed.errors import UserError
@@ -231,6 +232,15 @@ def test_sizes_that_the_data_cannot_have_are_refused_before_the_first_trial(run,
     code, out, err = run(*words[:-1], path)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("gistembed: --batch-size 4096: larger than the ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_trial_is_planned_with_its_own_student(searched, static_folder, tmp_path):
+    """The second student is too narrow for the dimensions that the first has."""
+    narrow = save_static(tmp_path / "narrow", dimensions=16)
+    with pytest.raises(UserError) as caught:
+        searched(2, space={"student": [str(static_folder), str(narrow)]}, matryoshka=[24, 8])
+    assert str(caught.value) == ("--matryoshka 24: the student's embeddings have 16 numbers; choose fewer")
     assert not (tmp_path / "out").exists()
 
 

@@ -157,7 +157,7 @@ def settings_table(table: "SweepTable") -> Table:
     Args:
         table: The table of the sweep; its files hold more columns than a terminal has room for.
     """
-    from gistembed.sweep.words import settings_line
+    from gistembed.search.words import settings_line
 
     ranked = "ranked by dev" if table.ranked else "in the order of the grid"
     shown = Table(title=f"settings, {ranked}; means over seeds and queries")

@@ -103,7 +103,7 @@ def align(sides: Sequence[Side], retention: Collection[str] = ()) -> Aligned:
     warnings = [
         f"{model.place}: {line}" for side in sides for model in side.models for line in model.left_out
     ]
-    warnings += _unlike_settings(sides)
+    warnings += [*_unlike_settings(sides), *_unlike_scoring(sides)]
     models, seeds = _paired(sides, warnings)
     count = max(map(len, models))
     every = [model for row in models for model in row]
@@ -170,6 +170,25 @@ def _unlike_settings(sides: Sequence[Side]) -> list[str]:
         ]
         if differ:
             lines.append(f"{side.name}: its runs differ in {', '.join(differ)} too, not in their seed alone")
+    return lines
+
+
+def _unlike_scoring(sides: Sequence[Side]) -> list[str]:
+    """What was set for some models and not for others, or to other values, when they were scored."""
+    every = [model for side in sides for model in side.models]
+    lines = []
+    for name in dict.fromkeys(name for model in every for name in model.scored_with):
+        if len({model.scored_with.get(name) for model in every}) > 1:
+            values = {
+                side.name: " and ".join(
+                    dict.fromkeys(model.scored_with.get(name, "not set") for model in side.models)
+                )
+                for side in sides
+            }
+            listed = ", ".join(f"{side} {value}" for side, value in values.items())
+            lines.append(
+                f"scored under different settings, which differences may come from: {name} ({listed})"
+            )
     return lines
 
 

@@ -72,16 +72,28 @@ def effects(aligned: Aligned) -> Effects:
     ]
     sides = len(aligned.tasks[0].values)
     differences = [[own[side].minus(own[0]) for own in scores] for side in range(1, sides)]
-    p_values = [[p_value(one.resamples) for one in row] for row in differences]
-    corrected = iter(holm([p for row in p_values for p in row]))
+    p_values = [
+        [
+            p_value(one.resamples) if _varies(task, aligned.count) else None
+            for task, one in zip(aligned.tasks, row, strict=True)
+        ]
+        for row in differences
+    ]
+    tests = [p for row in p_values for p in row if p is not None]
+    corrected = iter(holm(tests))
     by_challenger = [
         [
-            _effect(task, own, side, difference, p, next(corrected))
+            _effect(task, own, side, difference, p, None if p is None else next(corrected))
             for task, own, difference, p in zip(aligned.tasks, scores, row, row_of_p, strict=True)
         ]
         for side, (row, row_of_p) in enumerate(zip(differences, p_values, strict=True), 1)
     ]
-    return Effects(by_challenger, _overall(aligned.tasks, differences), sum(map(len, p_values)))
+    return Effects(by_challenger, _overall(aligned.tasks, differences), len(tests))
+
+
+def _varies(task: AlignedTask, seeds: int) -> bool:
+    """Whether a resample can be another one: of one item with one seed, all are the same."""
+    return task.items > 1 or seeds > 1
 
 
 def _scores(task: AlignedTask, of_seeds: Float64[np.ndarray, "resamples seeds"], seed: int) -> list[_Score]:
@@ -110,7 +122,12 @@ def _weighted(task: AlignedTask, values: Float64[np.ndarray, "seeds items"]) -> 
 
 
 def _effect(
-    task: AlignedTask, scores: Sequence[_Score], side: int, difference: _Score, p: float, corrected: float
+    task: AlignedTask,
+    scores: Sequence[_Score],
+    side: int,
+    difference: _Score,
+    p: float | None,
+    corrected: float | None,
 ) -> EffectRecord:
     interval = difference.interval()
     before, after = task.item_scores(0), task.item_scores(side)
@@ -185,8 +202,8 @@ def _overall(
     ]
 
 
-def _verdict(interval: Interval, corrected: float, items: int) -> Verdict:
+def _verdict(interval: Interval, corrected: float | None, items: int) -> Verdict:
     """A verdict by the corrected p-value; the interval says on which side."""
-    if corrected >= LEVEL:
+    if corrected is None or corrected >= LEVEL:
         return "not distinguishable"
     return verdict_of(interval, queries=items)

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from gistembed.compare.record import ComparisonRecord
-from gistembed.compare.words import headline, p_words
+from gistembed.compare.words import corrected_words, headline, p_words
 from gistembed.record import Interval, Verdict
 from gistembed.report.figures import forest
 from gistembed.report.html import render_page
@@ -31,4 +31,5 @@ def render_comparison(record: ComparisonRecord) -> str:
         abouts=[headline(one.effects, one.overall) for one in record.challengers],
         retained=[[effect for effect in one.effects if effect.is_retention] for one in record.challengers],
         p_words=p_words,
+        corrected_words=corrected_words,
     )

@@ -1,6 +1,7 @@
 """Reads what `gistembed evaluate` left behind of one model: ``results/MODEL/REVISION``."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ from gistembed.compare.scores import TaskScores, keys_of
 from gistembed.errors import UserError
 from gistembed.evaluate.runs.results import main_score_of
 from gistembed.evaluate.tasks.kinds import MAIN_METRICS, Kind
+from gistembed.pairs.wording import quoted
 
 _META = "model_meta.json"
 _USUAL = "ndcg_at_10"
@@ -41,9 +43,36 @@ def identity_of(place: Path) -> str:
     Raises:
         UserError: If what it says of the model can't be read.
     """
+    return str(_about(place)[1].get("identity", ""))
+
+
+def settings_of(place: Path) -> dict[str, str]:
+    """How a model was set in place of its own settings, by name.
+
+    Args:
+        place: The folder of its results.
+
+    Raises:
+        UserError: If what it says of the model can't be read.
+    """
+    meta, ours = _about(place)
+    settings = ours.get("settings")
+    if isinstance(settings, dict):
+        return {name: quoted(value) for name, value in settings.items() if value}
+    # Earlier versions kept how many dimensions, and in the revision that there are settings.
+    if "identity" not in ours or meta.get("revision") in (None, ours["identity"]):
+        return {}
+    if (dimensions := ours.get("dimensions")) is not None:
+        return {"dimensions": quoted(dimensions)}
+    return {"prompts or max_length": "not recorded"}
+
+
+def _about(place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is kept of a model: in mteb's form, and what is ours of it."""
     try:
-        return str(json.loads((place / _META).read_bytes()).get("gistembed", {}).get("identity", ""))
-    except (OSError, ValueError, AttributeError) as error:
+        meta = json.loads((place / _META).read_bytes())
+        return meta, dict(meta.get("gistembed", {}))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{place / _META}: can't be read; score the model again") from error
 
 
@@ -108,9 +137,18 @@ def _main_metric(content: Mapping[str, Any], columns: _Columns) -> str:
 
 
 def _searched(content: Mapping[str, Any], columns: _Columns, metric: str) -> TaskScores:
-    """Queries, each with its own score. Of mteb's tasks only their ids are kept."""
+    """Queries, each with its own score. Of mteb's tasks only their ids are kept.
+
+    A query is told by its text: ids of pairs are but numbers of rows, which another row in front changes. Ids
+    tell queries apart that have one text.
+    """
     names = columns.get("query", columns.get("query_id", []))
-    return _means(content, columns, metric, "queries", [columns.get("query_id", names), names], [names])
+    times = Counter(names)
+    ids = [
+        number if times[name] > 1 else ""
+        for name, number in zip(names, columns.get("query_id", names), strict=True)
+    ]
+    return _means(content, columns, metric, "queries", [names, ids], [names])
 
 
 def _translated(content: Mapping[str, Any], columns: _Columns, metric: str) -> TaskScores:

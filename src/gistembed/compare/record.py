@@ -53,7 +53,8 @@ class EffectRecord(Record):
         baseline: The baseline's score.
         challenger: The challenger's score.
         difference: The second minus the first; its interval is not corrected for being one of several.
-        p_value: The level at which that interval would begin to hold 0.
+        p_value: The level at which that interval would begin to hold 0; None of one item with one seed, of
+            which nothing can vary.
         corrected_p_value: The same by Holm's method over all tests of the comparison.
         verdict: By the corrected p-value.
         wins: Items that say more for the challenger.
@@ -73,8 +74,8 @@ class EffectRecord(Record):
     baseline: Interval
     challenger: Interval
     difference: Interval
-    p_value: float
-    corrected_p_value: float
+    p_value: float | None
+    corrected_p_value: float | None
     verdict: Verdict
     wins: int
     losses: int

@@ -52,6 +52,7 @@ class ScoredModel:
         seed: The seed that it was trained with; None where none is recorded.
         tasks: Its scores by the name of the task.
         settings: What the run that made it was told.
+        scored_with: What was set when it was scored, in place of its own, by name and in words.
         left_out: What of its scores can't be compared, one line each.
     """
 
@@ -59,6 +60,7 @@ class ScoredModel:
     seed: int | None
     tasks: Mapping[str, TaskScores]
     settings: Mapping[str, object] = field(default_factory=dict)
+    scored_with: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
 

@@ -7,7 +7,7 @@ from glob import has_magic
 from pathlib import Path
 
 from gistembed.compare.read_runs import is_run, read_record, read_run, seed_of
-from gistembed.compare.read_scores import identity_of, is_scored, read_scores
+from gistembed.compare.read_scores import identity_of, is_scored, read_scores, settings_of
 from gistembed.compare.scores import ScoredModel
 from gistembed.errors import UserError
 from gistembed.evaluate.runs import ModelSettings
@@ -119,8 +119,8 @@ def _rows_of_sweep(folder: Path) -> Iterator[_Named]:
     """The settings of a sweep that have finished cells, each with its seeds."""
     from pydantic import ValidationError
 
+    from gistembed.search.words import settings_line
     from gistembed.sweep.record import SweepRecord
-    from gistembed.sweep.words import settings_line
 
     try:
         sweep = SweepRecord.model_validate_json((folder / _SWEEP).read_bytes())
@@ -220,4 +220,4 @@ def _place_of_results(path: str, given: str, scores: Path) -> Path:
 def _results(given: str, place: Path, seed: int | None) -> ScoredModel:
     tasks, without = read_scores(place)
     left_out = [f"{task}: mteb keeps no scores of its items; left out" for task in without]
-    return ScoredModel(given, seed, tasks, left_out=tuple(left_out))
+    return ScoredModel(given, seed, tasks, scored_with=settings_of(place), left_out=tuple(left_out))

@@ -45,7 +45,7 @@ def verdict_words(
         seeds: Over how many seeds scores are means.
     """
     about = headline(effects, overall)
-    numbers = f"{within(about.difference)}, corrected p {p_words(about.corrected_p_value)}"
+    numbers = f"{within(about.difference)}, {corrected_words(about.corrected_p_value)}"
     if isinstance(about, OverallRecord):
         items = sum(effect.items for effect in effects if effect.task in about.tasks)
         what = f"mean of {len(about.tasks)} tasks {numbers}, on {items:,} items"
@@ -59,7 +59,7 @@ def verdict_words(
         if effect.is_retention:
             line += (
                 f"; {effect.task} {effect.verdict}: {within(effect.difference)}, "
-                f"corrected p {p_words(effect.corrected_p_value)}"
+                f"{corrected_words(effect.corrected_p_value)}"
             )
     return line
 
@@ -69,9 +69,14 @@ def within(interval: Interval) -> str:
     return f"{interval.mean:+.3f}, {_CONFIDENCE} interval {interval.low:+.3f} to {interval.high:+.3f}"
 
 
-def p_words(p: float) -> str:
-    """A p-value in two digits: ``0.0012``, ``0.34``, ``1``."""
-    return f"{p:.2g}"
+def p_words(p: float | None) -> str:
+    """A p-value in two digits: ``0.0012``, ``0.34``, ``1``; ``none`` where nothing could vary."""
+    return "none" if p is None else f"{p:.2g}"
+
+
+def corrected_words(p: float | None) -> str:
+    """A corrected p-value within a sentence."""
+    return "no p-value" if p is None else f"corrected p {p_words(p)}"
 
 
 def method_lines(aligned: Aligned, effects: Effects) -> list[str]:
@@ -91,6 +96,8 @@ def method_lines(aligned: Aligned, effects: Effects) -> list[str]:
         f"all {effects.tests:,} tests of tasks and challengers together; verdicts are by corrected p-values "
         f"below {LEVEL}, from at least {FEWEST_QUERIES} items.",
     ]
+    if any(effect.p_value is None for row in effects.by_challenger for effect in row):
+        lines.append("Of one item with one seed, nothing can vary: it has no p-value.")
     overall = next((one for one in effects.overall if one is not None), None)
     if overall is not None:
         lines.append(

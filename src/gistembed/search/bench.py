@@ -63,7 +63,7 @@ class Bench:
             UserError: If it can't be had with these pairs.
         """
         resolved = resolve(config, self.train, student)
-        return resolved, training_plan(resolved, self.train, self.run.student)
+        return resolved, training_plan(resolved, self.train, student)
 
     def tokens(self, config: RunConfig, student: EmbeddingModel) -> TokenCache:
         """What a trial's student reads; read once for all trials that differ in other settings."""

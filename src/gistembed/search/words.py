@@ -1,5 +1,6 @@
 """What a search says of itself: its plan, each trial, and what the best one is worth."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from gistembed.record import SplitRecord
@@ -34,9 +35,8 @@ def trial_line(trial: TrialRecord, record: SearchRecord) -> str:
         end = f"{record.metric} {trial.score:.4f}"
     else:
         end = "stopped, clearly worse" if trial.status == "pruned" else f"failed: {trial.error}"
-    settings = ", ".join(f"{name} {setting_words(value)}" for name, value in trial.settings.items())
     best = f" (best: trial {record.best})" if record.best is not None else ""
-    return f"trial {trial.number}: {end}; {settings}{best}"
+    return f"trial {trial.number}: {end}; {settings_line(trial.settings)}{best}"
 
 
 def summary_line(record: SearchRecord) -> str:
@@ -65,6 +65,15 @@ def setting_words(value: Any) -> str:  # noqa: ANN401 — whatever a setting can
         value: The value.
     """
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings_line(settings: Mapping[str, Any]) -> str:
+    """Values on the axes, in words.
+
+    Args:
+        settings: The values, by axis.
+    """
+    return ", ".join(f"{name} {setting_words(value)}" for name, value in settings.items()) or "the base"
 
 
 def _axis_words(axis: Any) -> str:  # noqa: ANN401 — as in the record

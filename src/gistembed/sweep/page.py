@@ -7,10 +7,11 @@ import plotly.graph_objects as go
 from gistembed.record import Interval
 from gistembed.report.figures import over_values
 from gistembed.report.html import render_page
+from gistembed.search.words import settings_line
 from gistembed.sweep.profiles import label, marginal, profiles, shown_set
 from gistembed.sweep.record import SweepRecord
 from gistembed.sweep.table import Row, SweepTable
-from gistembed.sweep.words import settings_line, tied_line, unranked_line
+from gistembed.sweep.words import tied_line, unranked_line
 from gistembed.sweep.written import heads, shown_sets
 from gistembed.terms import ScoredSet
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from gistembed.evaluate import aligned, seed_interval
 from gistembed.record import Interval
+from gistembed.search.words import settings_line
 from gistembed.sweep.table import Row, SweepTable
-from gistembed.sweep.words import settings_line
 from gistembed.terms import ScoredSet
 
 

@@ -14,6 +14,9 @@ from gistembed.guide.encoding.on_ray import require_ray
 from gistembed.pipeline import plan_fit
 from gistembed.sweep.cell import CellConsole, fresh_record, is_finished, run_cell
 from gistembed.sweep.folder import RECORD, SweepFolder
+=======
+from gistembed.sweep.folder import SweepFolder
+from gistembed.sweep.inputs import check_alike, check_still_there
 from gistembed.sweep.on_ray import run_cells_on_ray
 from gistembed.sweep.page import render_sweep
 from gistembed.sweep.plan import Cell, SweepPlan
@@ -71,7 +74,7 @@ def run_sweep(
 
 def _run(plan: SweepPlan, console: Console, *, resume: bool, quiet: bool, on_ray: bool) -> SweepResult:
     folder, record = _ready(plan, resume=resume)
-    waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
+    waiting = _waiting(plan)
     console.say(plan_lines(plan, len(waiting)))
     folder.write_record(record)
     cells = run_cells_on_ray(waiting, console) if on_ray else _run_here(waiting, console, quiet=quiet)
@@ -98,7 +101,7 @@ def plan_sweep(plan: SweepPlan, console: Console, *, resume: bool = False) -> st
         UserError: If the folder holds something else, or that cell can't be run.
     """
     _ready(plan, resume=resume)
-    waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
+    waiting = _waiting(plan)
     lines = [plan_lines(plan, len(waiting))]
     for cell in plan.cells:
         done = "" if cell in waiting else " (finished)"
@@ -141,6 +144,7 @@ def _ready(plan: SweepPlan, *, resume: bool) -> tuple[SweepFolder, SweepRecord]:
     folder = SweepFolder(plan.out, resume=resume)
     if folder.begun is not None:
         _check_same(plan, folder.begun)
+        check_alike(_finished(plan))
     before = {cell.name: cell for cell in folder.begun.cells} if folder.begun is not None else {}
     cells = [_known(cell, before.get(cell.name)) for cell in plan.cells]
     axes = {axis.name: list(axis.values) for axis in plan.axes}
@@ -152,6 +156,18 @@ def _ready(plan: SweepPlan, *, resume: bool) -> tuple[SweepFolder, SweepRecord]:
 def _check_alone() -> None:
     if ranks.ranks() > 1:
         raise UserError("sweep: runs in one process; start it without torchrun, or with --ray")
+
+
+def _waiting(plan: SweepPlan) -> list[Cell]:
+    """The cells that are to be run, of the very data and models that the finished ones are of."""
+    waiting = [cell for cell in plan.cells if not is_finished(cell.config.out)]
+    if waiting:
+        check_still_there(_finished(plan), plan.out)
+    return waiting
+
+
+def _finished(plan: SweepPlan) -> list[Cell]:
+    return [cell for cell in plan.cells if is_finished(cell.config.out)]
 
 
 def _known(cell: Cell, before: CellRecord | None) -> CellRecord:

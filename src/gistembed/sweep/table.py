@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from gistembed.errors import UserError
 from gistembed.evaluate import METRICS, aligned, few_seeds, read_query_scores, seed_interval, verdict_of
 from gistembed.record import Interval, RunRecord, Verdict
+from gistembed.search.words import settings_line
 from gistembed.sweep.folder import SweepFolder
 from gistembed.sweep.record import CellRecord, SweepRecord
 from gistembed.terms import ScoredSet
@@ -71,12 +72,13 @@ class SweepTable:
 
     Attributes:
         axes: What varies: the values of each setting.
-        rows: By dev score, the best first, where all that are finished have one; else as in the grid.
-        ranked: The rows that were ranked by dev score.
+        rows: By dev score, the best first, those that are ranked; then the others as in the grid.
+        ranked: The rows that were ranked by dev score, all over the same seeds.
         tied: How many of the others the dev score doesn't tell from the first of them.
         unranked: Why none were; empty if some were, or no cell is finished.
         sets: The data sets that any row has scores on.
         warnings: What a reader should know.
+        left_out: Rows that are not ranked beside the others, as they lack seeds that others have.
     """
 
     axes: Mapping[str, Sequence[Any]]
@@ -86,6 +88,7 @@ class SweepTable:
     unranked: str
     sets: tuple[ScoredSet, ...]
     warnings: tuple[str, ...]
+    left_out: tuple[Row, ...] = ()
 
     @property
     def best(self) -> Row | None:
@@ -134,8 +137,10 @@ def sweep_table(record: SweepRecord, folder: SweepFolder) -> SweepTable:
     rows = [_row(cells, found) for cells in points.values()]
     rows = [_against(row, rows[0]) for row in rows]
     finished = [row for row in rows if row.scores]
-    unranked = _why_unranked(finished)
-    ranked = [] if unranked else sorted(finished, key=lambda row: -row.scores["dev"].score.mean)
+    whole = _with_all_seeds(finished)
+    unranked = _why_unranked(finished, whole)
+    ranked = [] if unranked else sorted(whole, key=lambda row: -row.scores["dev"].score.mean)
+    left_out = [row for row in finished if row not in ranked] if ranked else []
     return SweepTable(
         axes=record.axes,
         rows=(*ranked, *(row for row in rows if row not in ranked)),
@@ -143,7 +148,8 @@ def sweep_table(record: SweepRecord, folder: SweepFolder) -> SweepTable:
         tied=sum(not _is_behind(row, ranked[0]) for row in ranked[1:]),
         unranked=unranked,
         sets=tuple(data for data in SETS if any(data in row.scores for row in rows)),
-        warnings=tuple(_warnings(finished)),
+        warnings=tuple(_warnings(finished, left_out)),
+        left_out=tuple(left_out),
     )
 
 
@@ -215,7 +221,13 @@ def _compared(row: Row, first: Row, data: ScoredSet) -> SetScores:
     return replace(scores, against_first=difference, verdict=verdict_of(difference, queries=both[0].shape[1]))
 
 
-def _why_unranked(finished: Sequence[Row]) -> str:
+def _with_all_seeds(finished: Sequence[Row]) -> list[Row]:
+    """The rows that have every seed that any has: a mean over fewer may be high by the luck of its seeds."""
+    seeds = {seed for row in finished for seed in row.seeds}
+    return [row for row in finished if seeds == set(row.seeds)]
+
+
+def _why_unranked(finished: Sequence[Row], whole: Sequence[Row]) -> str:
     """Why dev scores can't rank these rows; empty if they can, or if there are none."""
     if not all("dev" in row.scores for row in finished):
         return "no dev pairs are held out (keep_best in the base holds some out)"
@@ -223,6 +235,8 @@ def _why_unranked(finished: Sequence[Row]) -> str:
         return "dev scores are of different metrics"
     if _differ(finished, "dev"):
         return "dev scores are of different queries"
+    if finished and not whole:
+        return "no settings have all seeds that others have"
     return ""
 
 
@@ -240,9 +254,13 @@ def _differ(rows: Sequence[Row], data: ScoredSet) -> bool:
     return len(queries) > 1
 
 
-def _warnings(finished: Sequence[Row]) -> Iterator[str]:
+def _warnings(finished: Sequence[Row], left_out: Sequence[Row]) -> Iterator[str]:
     if not finished:
         return
+    if left_out:
+        seeds = len({seed for row in finished for seed in row.seeds})
+        names = "; ".join(f"{settings_line(row.settings)} ({len(row.seeds)} of {seeds})" for row in left_out)
+        yield f"not ranked, as a mean over fewer seeds may be high by their luck: {names}"
     if (few := few_seeds(min(len(row.seeds) for row in finished))) is not None:
         yield few
     if (others := len(finished) - 1) > 1:

@@ -1,10 +1,7 @@
 """What a sweep says of itself: its plan, each cell, and what is best by the dev score."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from gistembed.record import Interval
-from gistembed.search.words import setting_words
+from gistembed.search.words import setting_words, settings_line
 from gistembed.sweep.plan import SweepPlan
 from gistembed.sweep.record import CellRecord, SweepRecord
 from gistembed.sweep.table import Row, SweepTable
@@ -37,15 +34,6 @@ def cell_line(cell: CellRecord, record: SweepRecord) -> str:
     return f"{cell.name}: {end}, {cell.seconds:.0f} s; {left:,} to go"
 
 
-def settings_line(settings: Mapping[str, Any]) -> str:
-    """Values on the axes, in words.
-
-    Args:
-        settings: The values, by axis.
-    """
-    return ", ".join(f"{name} {setting_words(value)}" for name, value in settings.items()) or "the base"
-
-
 def within(interval: Interval) -> str:
     """A mean with its interval: ``0.412 [0.401, 0.423]``."""
     return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
@@ -63,6 +51,8 @@ def summary_line(table: SweepTable) -> str:
         table: The table of the sweep.
     """
     parts = [unranked_line(table) if table.best is None else _best_line(table.best, table)]
+    if left_out := len(table.left_out):
+        parts.append(f"{left_out:,} more not ranked, as seeds are missing")
     if table.failed:
         parts.append(f"{table.failed:,} of {table.cells:,} cells failed")
     if table.missing:
@@ -89,7 +79,7 @@ def tied_line(table: SweepTable) -> str:
     """
     others = len(table.ranked) - 1
     if not others:
-        return "the only settings that are finished"
+        return "the only settings that are ranked"
     return (
         f"dev can't tell it from {table.tied:,} of the {others:,} others" if table.tied else "alone in front"
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,7 @@ class ResultFolder:
                 "identity": found.identity,
                 "prompts": prompts,
                 "dimensions": found.settings.dimensions,
+                "settings": asdict(found.settings),
             },
         }
         write_whole(folder / "model_meta.json", _encoded(meta))
