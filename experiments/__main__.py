@@ -25,16 +25,18 @@ NAMES = (
     "mask_curve",
 )
 
+_SCALE, _DEFAULT_OUT = "small", "experiments/results"
+
 
 def main() -> None:
     """Run those that are named, or all; what an earlier call finished is not run again."""
     parser = argparse.ArgumentParser(prog="experiments", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
-    parser.add_argument("--scale", default="small", help="small, full, or a TOML file (default: small)")
+    parser.add_argument("--scale", default=_SCALE, help=f"small, full, or a TOML file (default: {_SCALE})")
     parser.add_argument("--seeds", type=int, help="in place of the scale's")
     parser.add_argument("--cache", type=Path, default=Path("demo/cache"), help="data and models")
     parser.add_argument("--work", type=Path, default=Path("runs/experiments"), help="what is finished")
-    parser.add_argument("--out", type=Path, help="folder of the tables (default: experiments/results)")
+    parser.add_argument("--out", type=Path, help=f"folder of the tables (default: {_DEFAULT_OUT})")
     options = parser.parse_args()
     for name in options.names:
         if name not in NAMES:
@@ -47,9 +49,12 @@ def main() -> None:
     from experiments.harness.training import quiet_libraries
 
     try:
-        scale = read_scale(options.scale)
-        if options.seeds is not None:
-            scale = scale.model_copy(update={"seeds": options.seeds})
+        scale = read_scale(options.scale, options.seeds)
+        if options.out is None and (options.scale != _SCALE or scale != read_scale(_SCALE)):
+            raise UserError(
+                f"--out: where the tables go; {_DEFAULT_OUT} and docs/experiments.md have those of "
+                f"--scale {_SCALE} with its own seeds"
+            )
         quiet_libraries()
         lab = Lab(scale, options.cache, options.work / options.scale.replace("/", "-"))
         for name in options.names or NAMES:
@@ -57,7 +62,8 @@ def main() -> None:
             print(f"{name}: {experiment.question}", flush=True)
             started = time.perf_counter()
             rows = experiment.run(lab)
-            write_table((options.out or RESULTS) / f"{name}.csv", rows)
+            setting = {"scale": options.scale, "seeds": scale.seeds}
+            write_table((options.out or RESULTS) / f"{name}.csv", rows, setting)
             for row in rows:
                 print("  ", *(f"{column}={value}" for column, value in row.items() if value != ""))
             print(f"  {(time.perf_counter() - started) / 60:.1f} min", flush=True)

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from demo.prepare import write_jsonl
 
 from experiments.harness import DataFolder, Experiment, Lab, Row, compared, scored
+from experiments.harness.identity import file_digest, key_of, model_identity
+from experiments.harness.variants import lines_of
 from gistembed.build import draw_triplets
+from gistembed.files import write_whole
 from gistembed.models import load_model
 
 _PAIRS = ("pubmed-topics", "pubmed-abstracts")
@@ -28,8 +30,9 @@ def run(lab: Lab) -> Sequence[Row]:
     Learning rate and temperature are those that dev scores chose on the first data set.
     """
     sets = {name: lab.data(name) for name in (*_PAIRS, _LABELLED)}
-    pairs = [_with_negatives(sets[name], lab.work / "medi-like" / f"{name}.jsonl") for name in _PAIRS]
-    triplets = _triplets(lab, sets[_LABELLED], lab.work / "medi-like" / f"{_LABELLED}-triplets.jsonl")
+    made = lab.work / "medi-like"
+    pairs = [with_negatives(sets[name], made / name) for name in _PAIRS]
+    triplets = triplets_of(sets[_LABELLED], lab.guide, made / f"{_LABELLED}-triplets")
     sources = {"MEDI-like": pairs, "MEDI-like + triplets": [*pairs, triplets]}
     first = sets[_PAIRS[0]]
     trainings = {
@@ -63,12 +66,18 @@ def run(lab: Lab) -> Sequence[Row]:
     ]
 
 
-def _with_negatives(data: DataFolder, path: Path) -> Path:
-    """Give each row a negative: another row's positive, drawn at random, where MEDI's are mined."""
+def with_negatives(data: DataFolder, place: Path) -> Path:
+    """Give each row a negative: another row's positive, drawn at random, where MEDI's are mined.
+
+    Args:
+        data: The data set.
+        place: File of the rows, before a digest of what they are made of; made if it isn't there.
+    """
+    path = _named(place, train=file_digest(data.train))
     if not path.exists():
         rows = [json.loads(line) for line in data.train.read_text(encoding="utf-8").splitlines()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_jsonl(path, _rows_with_negatives(rows, np.random.default_rng(_SEED)))
+        write_whole(path, lines_of(_rows_with_negatives(rows, np.random.default_rng(_SEED))))
     return path
 
 
@@ -80,23 +89,35 @@ def _rows_with_negatives(rows: Sequence[Row], random: np.random.Generator) -> li
     return [row | {"negative": rows[other[i]]["positive"]} for i, row in enumerate(rows)]
 
 
-def _triplets(lab: Lab, data: DataFolder, path: Path) -> Path:
-    """Triplets of the labelled training texts, as the paper drew those of MTEBcls."""
+def triplets_of(data: DataFolder, guide: str, place: Path) -> Path:
+    """Triplets of the labelled training texts, as the paper drew those of MTEBcls.
+
+    Args:
+        data: The data set.
+        guide: The model that finds positives similar.
+        place: File of the triplets, before a digest of what they are made of; made if it isn't there.
+    """
+    path = _named(place, labels=file_digest(data.labels), guide=model_identity(guide))
     if not path.exists():
         labels = json.loads(data.labels.read_text(encoding="utf-8"))
         texts = list(labels)
         _, classes = np.unique([labels[text][0] for text in texts], return_inverse=True)
-        vectors = load_model(lab.guide, option="guide").embed(texts, "document")
+        vectors = load_model(guide, option="guide").embed(texts, "document")
         drawn = draw_triplets(vectors, classes.astype(np.int64), seed=_SEED)
-        write_jsonl(
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(
             path,
-            (
+            lines_of(
                 {"anchor": text, "positive": texts[positive], "negative": texts[negative]}
                 for text, positive, negative in zip(texts, *map(np.ndarray.tolist, drawn), strict=True)
                 if positive >= 0
             ),
         )
     return path
+
+
+def _named(place: Path, **inputs: str) -> Path:
+    return place.with_name(f"{place.name}-{key_of(seed=_SEED, **inputs)}.jsonl")
 
 
 EXPERIMENT = Experiment(

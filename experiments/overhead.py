@@ -35,6 +35,7 @@ from benchmarks.memory import peak, reset_peak
 
 from experiments.harness import Experiment, Lab, Row, Training
 from experiments.harness.cuts import first_layers
+from experiments.harness.identity import key_of, model_identity
 from experiments.harness.training import encode_for, guide_vectors, prepared, quiet_libraries
 from gistembed.console import Console
 from gistembed.files import write_whole
@@ -100,17 +101,13 @@ def run(lab: Lab) -> Sequence[Row]:
     """Measure every way with every student; what is measured already is read."""
     place = lab.work / "overhead"
     place.mkdir(parents=True, exist_ok=True)
-    two_layers = first_layers(lab.model("all-MiniLM-L6-v2"), 2, lab.work / "models" / "layers-2")
-    students = (
-        Student("static", lab.student, 1024, 128, tuple(_WAYS)),
-        Student("transformer, 2 layers", two_layers, 256, 64, tuple(_WAYS)[:_WHOLE]),
-    )
+    students = students_of(lab)
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     for repeat in range(_REPEATS):
         for student in students:
             for way in student.ways:
                 job = _job(lab, student, way, place)
-                kept = place / f"{job.training.key(repeat)}-{way.split(',')[0]}.json"
+                kept = kept_at(job, repeat, place)
                 if not kept.exists():
                     write_whole(kept, json.dumps(_apart(job)).encode())
                 measured = json.loads(kept.read_text(encoding="utf-8"))
@@ -121,6 +118,33 @@ def run(lab: Lab) -> Sequence[Row]:
         for student in students
         for way in student.ways
     ]
+
+
+def students_of(lab: Lab) -> tuple[Student, ...]:
+    """The scale's student, by its kind, and a small transformer.
+
+    Args:
+        lab: Where they are.
+    """
+    kind = load_model(lab.student, option="student").kind
+    two_layers = first_layers(lab.model("all-MiniLM-L6-v2"), 2, lab.work / "models" / "layers-2")
+    return (
+        Student(kind, lab.student, 1024, 128, tuple(_WAYS)),
+        Student("transformer, 2 layers", two_layers, 256, 64, tuple(_WAYS)[:_WHOLE]),
+    )
+
+
+def kept_at(job: Job, repeat: int, place: Path) -> Path:
+    """The file of what is measured, named by all that decides it.
+
+    Args:
+        job: The training.
+        repeat: Which turn.
+        place: Folder of such files.
+    """
+    # The settings of a training without our guide don't tell the one that is live.
+    guide = model_identity(job.guide) if job.way == _LIVE else None
+    return place / f"{key_of(way=job.way, training=job.training.key(repeat), guide=guide)}.json"
 
 
 def costs(measured: Sequence[Mapping[str, float]], without: Sequence[Mapping[str, float]]) -> Row:

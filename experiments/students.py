@@ -18,9 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.harness import DataFolder, Experiment, Lab, Row, Training, best_by_dev, compared, scored
+from experiments.harness import DataFolder, Experiment, Lab, Row, Training, compared, scored
 from experiments.harness.cuts import first_dimensions, first_layers, parameters
-from experiments.harness.lab import CHOOSING_SEEDS
 
 _DATA = "pubmed-topics"
 _DIMENSIONS = (64, 128, 256)
@@ -113,8 +112,7 @@ def _training(lab: Lab, data: DataFolder, student: _Student, *, guided: bool) ->
         rate: lab.training(data, guide=guide, student=student.model, learning_rate=rate, **_OF_TRANSFORMERS)
         for rate in _RATES
     }
-    trained = lab.train(options, CHOOSING_SEEDS)
-    return options[best_by_dev({rate: [one.dev for one in found] for rate, found in trained.items()})]
+    return options[lab.choose(options)]
 
 
 def _each(both: Sequence[Training], setting: str) -> str:

@@ -21,7 +21,7 @@ other more; and nothing of more rounds.
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ from jaxtyping import Int64
 from experiments.harness import DataFolder, Experiment, Lab, Row, Trained, Training, compared, scored
 from experiments.harness.columns import gain_over
 from experiments.harness.cuts import token_vectors
+from experiments.harness.identity import key_of, model_identity
 from experiments.harness.scores import DevScores, TestScores
 from experiments.harness.training import answer_groups, scores_of
 from gistembed import cotrain
+from gistembed.errors import StorageError, UserError
 from gistembed.files import write_whole
 from gistembed.models import load_model
 
@@ -57,14 +59,26 @@ class Job:
         way: Arguments of `gistembed.cotrain` that make the way.
         training: Data and settings that all ways have in common.
         seed: The seed.
-        place: File of what became of it.
+        work: Where what became of it is kept.
     """
 
     models: tuple[str, ...]
     way: Mapping[str, Any]
     training: Training
     seed: int
-    place: Path = field(compare=False)
+    work: Path
+
+    @property
+    def place(self) -> Path:
+        """The file of what became of it, named by all that decides that."""
+        key = key_of(
+            models=[model_identity(model) for model in self.models],
+            way=self.way,
+            training=self.training.key(self.seed),
+            rounds=_ROUNDS,
+            epochs=_EPOCHS,
+        )
+        return self.work / f"{key}.json"
 
 
 def run(lab: Lab) -> Sequence[Row]:
@@ -73,8 +87,8 @@ def run(lab: Lab) -> Sequence[Row]:
     models = {"a": lab.student, "b": token_vectors(lab.guide, lab.work / "models" / "token-vectors")}
     chosen = lab.chosen(data, guided=True) | {"batch_size": lab.scale.batch_size}
     common = Training({"data": str(data.train), **chosen}, data.dev, {"test": data.test})
-    jobs = [job for way in _WAYS for seed in lab.seeds for job in _jobs(lab, way, models, common, seed)]
-    if missing := [(job,) for job in jobs if not job.place.exists()]:
+    jobs = _jobs(lab, models, common)
+    if missing := [(job,) for job in jobs.values() if not job.place.exists()]:
         lab.at_once(train_together, missing)
     rows: list[Row] = []
     groups = answer_groups(data.test)
@@ -87,9 +101,9 @@ def run(lab: Lab) -> Sequence[Row]:
                 | gain_over(trained, at_once["unguided"], column="over unguided")
                 | gain_over(trained, trained, column="over fixed")
             )
-        fixed = [kept_round(_result(lab, _FIXED, key, seed), groups) for seed in lab.seeds]
+        fixed = [kept_round(_result(jobs, _FIXED, key, seed), groups) for seed in lab.seeds]
         for way in _WAYS:
-            results = [_result(lab, way, key, seed) for seed in lab.seeds]
+            results = [_result(jobs, way, key, seed) for seed in lab.seeds]
             trained = fixed if way == _FIXED else [kept_round(one, groups) for one in results]
             rows.append(
                 {"model": key, "way": way}
@@ -101,16 +115,15 @@ def run(lab: Lab) -> Sequence[Row]:
     return rows
 
 
-def _jobs(lab: Lab, way: str, models: Mapping[str, str], common: Training, seed: int) -> list[Job]:
-    """One for both models, or one for each if each guides itself."""
-    together = [("ab", tuple(models.values()))] if way != "self" else [(k, (m,)) for k, m in models.items()]
-    return [
-        Job(folders, _WAYS[way], common, seed, _place(lab, way, keys, seed)) for keys, folders in together
-    ]
-
-
-def _place(lab: Lab, way: str, keys: str, seed: int) -> Path:
-    return lab.work / "two_models" / f"{way}-{keys}-{seed}.json"
+def _jobs(lab: Lab, models: Mapping[str, str], common: Training) -> dict[tuple[str, str, int], Job]:
+    """By way, models and seed: one for both models, or one for each if each guides itself."""
+    both, alone = {"ab": tuple(models.values())}, {key: (model,) for key, model in models.items()}
+    return {
+        (way, keys, seed): Job(folders, _WAYS[way], common, seed, lab.work / "two_models")
+        for way in _WAYS
+        for keys, folders in (alone if way == "self" else both).items()
+        for seed in lab.seeds
+    }
 
 
 def train_together(job: Job) -> None:
@@ -119,19 +132,25 @@ def train_together(job: Job) -> None:
     settings: dict[str, Any] = {**job.way, **job.training.settings}
     with tempfile.TemporaryDirectory(prefix="experiment-") as folder:
         out = Path(folder, "out")
-        cotrain(
-            str(first),
-            second,
-            out=out,
-            rounds=_ROUNDS,
-            epochs=_EPOCHS,
-            dev=job.training.dev,
-            eval=job.training.tests["test"],
-            store=Path(folder, "store"),
-            seed=job.seed,
-            quiet=True,
-            **settings,
-        )
+        try:
+            cotrain(
+                str(first),
+                second,
+                out=out,
+                rounds=_ROUNDS,
+                epochs=_EPOCHS,
+                dev=job.training.dev,
+                eval=job.training.tests["test"],
+                store=Path(folder, "store"),
+                seed=job.seed,
+                quiet=True,
+                **settings,
+            )
+        except StorageError:
+            raise
+        except UserError as error:
+            words = ", ".join(f"{name}={value}" for name, value in job.way.items())
+            raise UserError(f"{' and '.join(job.models)}, {words}, seed={job.seed}: {error}") from error
         result = {}
         for key, base in zip("ab", job.models, strict=False):
             rounds = [base, *(str(path / key) for path in sorted(out.glob("round-*")))]
@@ -141,9 +160,11 @@ def train_together(job: Job) -> None:
     write_whole(job.place, json.dumps(result).encode())
 
 
-def _result(lab: Lab, way: str, key: str, seed: int) -> list[dict[str, list[float]]]:
+def _result(
+    jobs: Mapping[tuple[str, str, int], Job], way: str, key: str, seed: int
+) -> list[dict[str, list[float]]]:
     """A model's scores by round, the one before the first included."""
-    place = _place(lab, way, key if way == "self" else "ab", seed)
+    place = jobs[way, key if way == "self" else "ab", seed].place
     found = json.loads(place.read_text(encoding="utf-8"))
     # A model that guides itself is its co-training's only one, and is called A there.
     rounds: list[dict[str, list[float]]] = found["a" if way == "self" else key]

@@ -46,5 +46,9 @@ def write_labels(folder: Path, labels: Mapping[str, Iterable[str]]) -> None:
         folder: The data set's.
         labels: Labels by text.
     """
-    text = json.dumps({one: sorted(names) for one, names in labels.items()}, ensure_ascii=False)
-    (folder / "labels.json").write_text(text, encoding="utf-8")
+    (folder / "labels.json").write_bytes(labels_of(labels))
+
+
+def labels_of(labels: Mapping[str, Iterable[str]]) -> bytes:
+    """Labels by text as the content of a file."""
+    return json.dumps({one: sorted(names) for one, names in labels.items()}, ensure_ascii=False).encode()

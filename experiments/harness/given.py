@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from experiments.harness.identity import file_digest, key_of
 from gistembed.files import write_whole
 from gistembed.pairs import read_pairs
 
@@ -15,18 +16,19 @@ _DIMENSIONS = 64
 
 
 def random_guide(train: Path, folder: Path, seed: int = 0) -> str:
-    """Write a vector drawn at random for each text of some pairs, and return the file's name.
+    """The file of a vector drawn at random for each text of some pairs; made if it isn't there.
 
     Args:
         train: The pairs.
         folder: Where to.
         seed: Decides the vectors.
     """
-    pairs = read_pairs(train)
-    texts = pairs.texts.of(pairs.text_ids())
-    vectors = np.random.default_rng(seed).standard_normal((len(texts), _DIMENSIONS), dtype=np.float32)
-    file = folder / f"random-{train.parent.name}.npy"
-    write_vectors(file, texts, vectors)
+    file = folder / f"random-{key_of(train=file_digest(train), seed=seed, dimensions=_DIMENSIONS)}.npy"
+    if not file.exists():
+        pairs = read_pairs(train)
+        texts = pairs.texts.of(pairs.text_ids())
+        vectors = np.random.default_rng(seed).standard_normal((len(texts), _DIMENSIONS), dtype=np.float32)
+        write_vectors(file, texts, vectors)
     return str(file)
 
 

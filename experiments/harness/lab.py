@@ -1,5 +1,6 @@
 """Where experiments are run: data, models, kept trainings, and several of them at once."""
 
+import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,14 +18,16 @@ from experiments.harness.training import (
     Trained,
     Training,
     encode_for,
+    failed_at,
     in_one_thread,
     kept,
     kept_at,
     score_untrained,
     train,
+    try_out,
 )
 from gistembed.console import Console
-from gistembed.errors import UserError
+from gistembed.errors import StorageError, UserError
 
 Name = TypeVar("Name")
 
@@ -128,6 +131,9 @@ class Lab:
             guided: Whether the scale's guide guides.
             temperatures: In place of the scale's.
             **settings: Any other settings, before those of the scale.
+
+        Raises:
+            UserError: If none of the trainings can be finished.
         """
         options = [
             {"learning_rate": rate, "temperature": temperature}
@@ -138,21 +144,49 @@ class Lab:
             number: self.training(data, guide=self.guide if guided else None, tests=None, **settings | one)
             for number, one in enumerate(options)
         }
-        trained = self.train(trainings, seeds=CHOOSING_SEEDS)
-        best = best_by_dev({number: [one.dev for one in found] for number, found in trained.items()})
-        return options[best]
+        return options[self.choose(trainings)]
+
+    def choose(self, options: Mapping[Name, Training]) -> Name:
+        """The option with the best dev scores, trained with seeds that nothing else has.
+
+        An option whose training is stopped, as by a rate that is too high, loses, and is not tried again.
+
+        Args:
+            options: What to choose from.
+
+        Raises:
+            UserError: If none of the trainings can be finished; it says why the first can't.
+        """
+        self._run(
+            try_out,
+            options.values(),
+            CHOOSING_SEEDS,
+            lambda one, seed: any(at(one, seed, self.work).exists() for at in (kept_at, failed_at)),
+        )
+        found = {
+            name: [kept(training, seed, self.work) for seed in CHOOSING_SEEDS]
+            for name, training in options.items()
+        }
+        finished = {name: [one.dev for one in ends if one] for name, ends in found.items() if all(ends)}
+        if not finished:
+            places = (failed_at(one, seed, self.work) for one in options.values() for seed in CHOOSING_SEEDS)
+            first = next(place for place in places if place.exists())
+            raise UserError(
+                f"none of {len(options)} settings to choose from could be trained with; the first: "
+                + json.loads(first.read_text(encoding="utf-8"))["error"]
+            )
+        return best_by_dev(finished)
 
     def train(
         self, trainings: Mapping[Name, Training], seeds: Sequence[int] | None = None
     ) -> dict[Name, list[Trained]]:
-        """Run what is not kept yet, several at once, and return what became of all, seed by seed."""
+        """Run what is not kept yet, several at once, and return what became of all, seed by seed.
+
+        Raises:
+            UserError: If any can't be finished; it says which. The others are finished and kept first.
+        """
         seeds = self.seeds if seeds is None else seeds
-        self.work.mkdir(parents=True, exist_ok=True)
-        wanted = {training.key(seed): (training, seed) for training in trainings.values() for seed in seeds}
-        missing = [job for job in wanted.values() if not kept_at(*job, self.work).exists()]
-        if missing:
-            _encode(missing, self.store)
-            self.at_once(train, [(*job, self.work, self.store) for job in missing])
+        self._run(train, trainings.values(), seeds, lambda one, seed: kept_at(one, seed, self.work).exists())
         return {
             name: [_found(kept(training, seed, self.work)) for seed in seeds]
             for name, training in trainings.items()
@@ -164,13 +198,19 @@ class Lab:
         Args:
             work: A function of a module; it keeps what it makes.
             jobs: Its arguments, for each time that it is called.
+
+        Raises:
+            UserError: What the first of them raised that failed, once the others are done.
         """
         started = time.perf_counter()
         pool = _processes(self.scale.workers, len(jobs))
         running = [pool.submit(work, *job) for job in jobs]
         try:
             for number, done in enumerate(as_completed(running), 1):
-                done.result()
+                error = done.exception()
+                # Where the disk is full, the others would find no room either.
+                if error and (isinstance(error, StorageError) or not isinstance(error, UserError)):
+                    raise error
                 seconds = time.perf_counter() - started
                 print(f"  {number} of {len(jobs)} trainings, {seconds:.0f} s", end="\r", flush=True)
         except BaseException:
@@ -179,11 +219,27 @@ class Lab:
             pool.shutdown(cancel_futures=True)
             raise
         print()
+        if failed := [error for one in running if (error := one.exception())]:
+            raise UserError(f"{len(failed)} of {len(jobs)} trainings failed; the first: {failed[0]}")
 
     def untrained(self, training: Training) -> list[Trained]:
         """The student before training, as often as there are seeds."""
         self.work.mkdir(parents=True, exist_ok=True)
         return [score_untrained(training, self.work)] * len(self.seeds)
+
+    def _run(
+        self,
+        work: Callable[[Training, int, Path, Path], object],
+        trainings: Iterable[Training],
+        seeds: Sequence[int],
+        is_done: Callable[[Training, int], bool],
+    ) -> None:
+        """Do the work for each training and seed where it isn't done yet, several at once."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        wanted = {training.key(seed): (training, seed) for training in trainings for seed in seeds}
+        if missing := [job for job in wanted.values() if not is_done(*job)]:
+            _encode(missing, self.store)
+            self.at_once(work, [(*job, self.work, self.store) for job in missing])
 
     def _sizes(self) -> dict[str, Any]:
         return {"steps": self.scale.steps, "batch_size": self.scale.batch_size}

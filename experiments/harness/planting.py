@@ -25,18 +25,18 @@ class Planted:
     labels: dict[str, list[str]]
 
 
-def planted_data(data: DataFolder, folder: Path, **shares: float) -> DataFolder:
+def planted_data(data: DataFolder, place: Path, **shares: float) -> DataFolder:
     """A data set of titles and abstracts with faults planted.
 
     Args:
         data: Pairs of a title and its abstract, in random order.
-        folder: Where to; what is there is replaced.
+        place: The folder, before a digest of its content.
         **shares: As `plant` takes them.
     """
     lines = data.train.read_text(encoding="utf-8").splitlines()
     found = [(row["anchor"], row["positive"]) for row in map(json.loads, lines)]
     planted = plant(found, **shares)
-    return variant(data, folder, planted.rows, planted.labels)
+    return variant(data, place, planted.rows, planted.labels)
 
 
 def plant(

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import xxhash
 from jaxtyping import Int64
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from experiments.harness.identity import file_digest, key_of, model_identity
 from experiments.harness.scores import DevScores, TestScores
-from gistembed import __version__
 from gistembed.config import run_config
 from gistembed.console import Console
+from gistembed.errors import StorageError, UserError
 from gistembed.evaluate import METRICS, RetrievalTask, rank, score
 from gistembed.files import write_whole
 from gistembed.guide import GuideVectors, do_work, stored_vectors
@@ -80,19 +80,28 @@ class Training:
     tests: Mapping[str, Path]
 
     def key(self, seed: int) -> str:
-        """A digest of all that decides how this training ends, the files' content included."""
-        files = {name: _digest(path) for name, path in {"dev": self.dev, **self.tests}.items()}
+        """A digest of all that decides how this training ends, the content of files and models included."""
         data = self.settings["data"]
-        files |= {
-            f"data {i}": _digest(Path(one))
-            for i, one in enumerate(data if isinstance(data, list) else [data])
-        }
-        guides = self.settings.get("guide", [])
-        for name in [guides] if isinstance(guides, str) else guides:
-            if name.endswith(".npy"):
-                files[f"guide {name}"] = _digest(Path(name))
-        whole = {"settings": self.settings, "files": files, "seed": seed, "version": __version__}
-        return xxhash.xxh3_128_hexdigest(json.dumps(whole, sort_keys=True, default=str).encode())
+        return key_of(
+            settings=self.settings,
+            data=[file_digest(Path(one)) for one in (data if isinstance(data, list) else [data])],
+            dev=file_digest(self.dev),
+            tests={name: file_digest(path) for name, path in self.tests.items()},
+            models={
+                role: [model_identity(name) for name in ([names] if isinstance(names, str) else names)]
+                for role in ("student", "guide")
+                if (names := self.settings.get(role)) is not None
+            },
+            seed=seed,
+        )
+
+    def words(self, seed: int) -> str:
+        """What tells this training from others, in one line."""
+        return ", ".join(f"{name}={value}" for name, value in {**self.settings, "seed": seed}.items())
+
+
+class TrainingStopped(UserError):
+    """A training that can't be finished as it is set, such as one that a guard stops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,22 +149,44 @@ def kept(training: Training, seed: int, work: Path) -> Trained | None:
     )
 
 
+def failed_at(training: Training, seed: int, work: Path) -> Path:
+    """The file of why a training could not be finished; only `try_out` writes it."""
+    return work / f"{training.key(seed)}.failed.json"
+
+
+def try_out(training: Training, seed: int, work: Path, store: Path) -> None:
+    """As `train`; why a training was stopped is kept as well, in the place of its scores."""
+    try:
+        train(training, seed, work, store)
+    except TrainingStopped as error:
+        write_whole(failed_at(training, seed, work), json.dumps({"error": str(error)}).encode())
+
+
 def train(training: Training, seed: int, work: Path, store: Path) -> None:
-    """Train, score, and leave the scores in a file that `kept` reads; whole or not at all."""
+    """Train, score, and leave the scores in a file that `kept` reads; whole or not at all.
+
+    Raises:
+        TrainingStopped: If the training can't be finished; it says which training that is.
+    """
     with tempfile.TemporaryDirectory(prefix="experiment-") as folder:
         run = prepared(training, seed, Path(folder), store)
         guides = guide_vectors(run)
         started = time.perf_counter()
-        outcome = train_student(
-            run.student,
-            run.train,
-            guides,
-            run.plan,
-            tokens=run.tokens,
-            checkpoints=Path(folder) / "checkpoints",
-            logs=Path(folder) / "logs",
-            resume=False,
-        )
+        try:
+            outcome = train_student(
+                run.student,
+                run.train,
+                guides,
+                run.plan,
+                tokens=run.tokens,
+                checkpoints=Path(folder) / "checkpoints",
+                logs=Path(folder) / "logs",
+                resume=False,
+            )
+        except StorageError:
+            raise
+        except UserError as error:
+            raise TrainingStopped(f"{training.words(seed)}: {error}") from error
         seconds = time.perf_counter() - started
     if not outcome.finished:
         # The trainer hears the signal itself, and ends in good order.
@@ -253,8 +284,3 @@ def guide_vectors(run: PreparedRun) -> list[GuideVectors]:
 @cache
 def _task(path: Path) -> RetrievalTask:
     return RetrievalTask.from_pairs(read_pairs(path), path.name)
-
-
-@cache
-def _digest(path: Path) -> str:
-    return xxhash.xxh3_128_hexdigest(path.read_bytes())

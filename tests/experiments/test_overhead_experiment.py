@@ -1,6 +1,9 @@
 """What a guide costs: how the table tells it."""
 
-from experiments.overhead import costs
+import pytest
+from experiments.harness import Lab, Scale, Training
+from experiments.overhead import Job, costs, kept_at, students_of
+from tests.tiny_models import save_bert, save_static
 
 
 def measured(whole: float, *, kept: float = 0) -> dict[str, float]:
@@ -20,3 +23,26 @@ def test_costs_are_medians_beside_those_without_a_guide():
         "bytes a text": "768",
     }
     assert costs([measured(2)], [measured(2)])["bytes a text"] == ""
+
+
+def test_a_live_guide_decides_what_is_measured_though_no_setting_names_it(tmp_path):
+    for name in ("pairs", "dev"):
+        (tmp_path / name).write_text(name)
+    training = Training({"data": str(tmp_path / "pairs"), "student": "s"}, tmp_path / "dev", {})
+
+    def place(way, guide, repeat=0):
+        return kept_at(Job(way, guide, training, tmp_path / "store"), repeat, tmp_path)
+
+    assert place("live", "g") == place("live", "g")
+    assert len({place("live", "g"), place("live", "h"), place("none", "g"), place("live", "g", 1)}) == 4
+    assert place("none", "g") == place("none", "h")
+
+
+@pytest.mark.parametrize(("save", "kind"), [(save_static, "static"), (save_bert, "transformer")])
+def test_the_scales_student_is_named_by_its_kind(save, kind, tmp_path):
+    """A transformer was called static."""
+    save_bert(tmp_path / "cache" / "models" / "all-MiniLM-L6-v2")
+    student = str(save(tmp_path / "student"))
+    sizes = {"steps": 1, "batch_size": 4, "learning_rates": (0.1,), "temperatures": (0.1,)}
+    lab = Lab(Scale(student=student, guide=student, **sizes), tmp_path / "cache", tmp_path / "work")
+    assert [one.name for one in students_of(lab)] == [kind, "transformer, 2 layers"]
