@@ -14,8 +14,6 @@ from gistembed.guide.encoding.on_ray import require_ray
 from gistembed.pipeline import plan_fit
 from gistembed.sweep.cell import CellConsole, fresh_record, is_finished, run_cell
 from gistembed.sweep.folder import RECORD, SweepFolder
-=======
-from gistembed.sweep.folder import SweepFolder
 from gistembed.sweep.inputs import check_alike, check_still_there
 from gistembed.sweep.on_ray import run_cells_on_ray
 from gistembed.sweep.page import render_sweep
