@@ -81,7 +81,14 @@ def test_one_trained_model_has_no_caption():
 
 def test_stores_say_what_tells_them_apart():
     """The name as it is, never read as markup; the backend where it isn't the usual one."""
-    known = {"vectors": 12_345, "dimensions": 384, "files": 3, "bytes": 9_700_000, "damaged": {}}
+    known = {
+        "vectors": 12_345,
+        "dimensions": 384,
+        "files": 3,
+        "bytes": 9_700_000,
+        "damaged": {},
+        "unreadable": {},
+    }
     rows = [
         known | {"guide": "[red]", "folder": "store/0123456789", "dtype": "float16", "backend": "torch"},
         known | {"guide": "m", "folder": "store/abcdefghij", "dtype": "int8", "backend": "openvino"},
