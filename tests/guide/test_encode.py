@@ -3,6 +3,7 @@
 import itertools
 import sys
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,7 +123,8 @@ def test_an_interruption_may_come_at_any_moment(guide, tmp_path, monkeypatch):
         left = [moment]
 
         def trace(frame, event, _argument, left=left):
-            if frame.f_code is not encode_run.__code__:
+            # The checks of shapes wrap the function: only what the module itself says is meant.
+            if frame.f_code.co_name != "encode_run" or Path(frame.f_code.co_filename).name != "encode.py":
                 return None
             if event == "line":
                 left[0] -= 1
