@@ -1,5 +1,6 @@
 """A guide that OpenVINO runs: the same vectors, under an identity of its own."""
 
+import ctypes
 import sys
 
 import numpy as np
@@ -33,6 +34,22 @@ def test_weights_in_int8(bert_folder):
     cosines = (exact * small).sum(1)
     assert cosines.min() > 0.99
     assert not np.array_equal(exact, small)
+
+
+def signal_stack():
+    """Where this thread's signals are handled: place, flags and size."""
+    stack = (ctypes.c_size_t * 3)()
+    assert ctypes.CDLL(None).sigaltstack(None, stack) == 0
+    return list(stack)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals have no stack there")
+def test_signals_are_handled_where_they_were(bert_folder):
+    """On the small stack that the library leaves behind, Ctrl-C would end the process by SIGSEGV."""
+    before = signal_stack()
+    for _ in range(2):
+        embedded(bert_folder, "openvino")
+        assert signal_stack() == before
 
 
 def test_nothing_is_told_to_its_makers(bert_folder, tmp_path, monkeypatch):

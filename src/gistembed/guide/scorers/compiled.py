@@ -1,6 +1,7 @@
 """A guide's transformer compiled by OpenVINO for the CPU, its weights in int8 if wanted."""
 
 import contextlib
+import ctypes
 import io
 import logging
 import sys
@@ -38,12 +39,13 @@ def compile_transformer(guide: EmbeddingModel, backend: Backend) -> None:
     features = guide.model.preprocess(_EXAMPLE)
     example = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
     try:
-        with silence():
+        with silence(), signal_stack_kept():
             import openvino
 
             module = _LastHiddenState(transformer, list(example))
             converted = openvino_model(module, tuple(example.values()), int8=backend == "openvino-int8")
-            compiled = openvino.compile_model(converted, "CPU")
+            # Whatever else the processor can: the same vectors everywhere.
+            compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except ImportError as error:
         raise UserError(
             f"backend {backend} needs OpenVINO; run `pip install 'gistembed[openvino]'`"
@@ -83,6 +85,30 @@ def openvino_model(module: torch.nn.Module, example: tuple[torch.Tensor, ...], *
         logging.getLogger("nncf").setLevel(logging.ERROR)
         converted = nncf.compress_weights(converted, mode=nncf.CompressWeightsMode.INT8_SYM)
     return converted
+
+
+class _SignalStack(ctypes.Structure):
+    """The C library's ``stack_t``."""
+
+    _fields_ = (("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextlib.contextmanager
+def signal_stack_kept() -> Iterator[None]:
+    """Without what OpenVINO leaves behind: a stack for this thread's signals with room for hardly anything.
+
+    It is of the least size that the processor asks for, is given back when something else is compiled, and
+    Python's handlers run on it: Ctrl-C and SIGTERM would end the process by SIGSEGV (OpenVINO 2026.4).
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    library, before = ctypes.CDLL(None), _SignalStack()
+    library.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        library.sigaltstack(ctypes.byref(before), None)
 
 
 @contextlib.contextmanager
