@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## Fine-tune a small model on real text, with and with
 control: $(VENV)/.installed  ## The same where false negatives are rare and the guide is not needed.
 	$(BIN)/python demo/run.py --control $(CHOICES)
 
-experiments: $(VENV)/.installed  ## The paper's experiments at a small scale: about an hour (docs/experiments.md).
+experiments: $(VENV)/.installed  ## The paper's experiments at a small scale: one to two hours (docs/experiments.md).
 	$(BIN)/python -m experiments
 
 benchmark: $(VENV)/.installed-test  ## Speed, memory and quality against sentence-transformers: hours.
