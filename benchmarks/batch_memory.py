@@ -14,7 +14,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +67,7 @@ def step(batch_size: int) -> dict[str, object]:
     guide = GuideVectors(vectors.astype(np.float16), {"anchor": every, "document": every})
     del vectors
     tokens = TokenCache.read(student, pairs)
-    before, started = resident(), time.perf_counter()
+    before = resident()
     with tempfile.TemporaryDirectory() as folder:
         outcome = train_student(
             student,
@@ -96,7 +95,6 @@ def step(batch_size: int) -> dict[str, object]:
         "replayed": outcome.replayed,
         "mb_before": round(before / 1e6),
         "peak_mb": round(peak() / 1e6),
-        "seconds": round(time.perf_counter() - started, 1),
     }
 
 
