@@ -15,13 +15,13 @@ from itertools import product
 
 from experiments.harness import Experiment, Lab, Row, scored
 from experiments.harness.columns import gain_over, of_mask
+from experiments.harness.lab import LOW_TEMPERATURE
 from experiments.harness.mask_quality import mask_quality
 from experiments.harness.tuned import own_score, tuned_model
 
 _DATA = ("pubmed-topics", "newsgroups")
 _TUNED_ON = ("pubmed-topics", "pubmed-abstracts", "newsgroups")
 _NONE, _BEFORE = "none", "(before training)"
-_LOW = 0.05
 
 
 def run(lab: Lab) -> Sequence[Row]:
@@ -31,7 +31,7 @@ def run(lab: Lab) -> Sequence[Row]:
         f"student tuned on {name}": tuned_model(lab, lab.training(data)) for name, data in sets.items()
     }
     rows: list[Row] = []
-    for (own, other), temperatures in product((_DATA, _DATA[::-1]), (None, [_LOW])):
+    for (own, other), temperatures in product((_DATA, _DATA[::-1]), (None, [LOW_TEMPERATURE])):
         data = sets[own]
         tests = {"own": data.test, "other": sets[other].test}
         chosen = {

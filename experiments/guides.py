@@ -18,6 +18,7 @@ from experiments.data.multilingual import NAME
 from experiments.harness import DataFolder, Experiment, Lab, Row, Training, scored
 from experiments.harness.columns import gain_over, of_mask
 from experiments.harness.given import random_guide
+from experiments.harness.lab import LOW_TEMPERATURE
 from experiments.harness.mask_quality import mask_quality
 from experiments.harness.multilingual import multilingual_guide
 from experiments.harness.tuned import own_score
@@ -26,7 +27,6 @@ _TOPICS, _NEWSGROUPS = "pubmed-topics", "newsgroups"
 _RANDOM, _STUDENT = "a vector at random for each text", "the student before training"
 _MULTILINGUAL = NAME
 _NONE = "none"
-_LOW = 0.05
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,10 @@ def run(lab: Lab) -> Sequence[Row]:
     for name in (_TOPICS, _NEWSGROUPS):
         data = lab.data(name)
         guides = [guide for guide in _GUIDES if name in guide.data]
-        low = {guided: lab.chosen(data, guided=guided, temperatures=[_LOW]) for guided in (False, True)}
+        low = {
+            guided: lab.chosen(data, guided=guided, temperatures=[LOW_TEMPERATURE])
+            for guided in (False, True)
+        }
         trainings = {guide.kind: _training(lab, data, guide) for guide in guides}
         trained = lab.train(trainings)
         trained_low = lab.train(
@@ -87,8 +90,8 @@ def run(lab: Lab) -> Sequence[Row]:
                 | of_mask(trained[guide.kind], quality)
                 | scored(trained[guide.kind])
                 | gain_over(trained[guide.kind], trained[_NONE])
-                | scored(trained_low[guide.kind], column=f"nDCG@10 at {_LOW}")
-                | gain_over(trained_low[guide.kind], trained_low[_NONE], column=f"gain at {_LOW}")
+                | scored(trained_low[guide.kind], column=f"nDCG@10 at {LOW_TEMPERATURE}")
+                | gain_over(trained_low[guide.kind], trained_low[_NONE], column=f"gain at {LOW_TEMPERATURE}")
             )
     return rows
 

@@ -22,12 +22,12 @@ from typing import Any
 from experiments.data.languages import TESTED
 from experiments.harness import DataFolder, Experiment, Lab, Row, Trained, Training, compared, scored
 from experiments.harness.columns import of_mask
+from experiments.harness.lab import LOW_TEMPERATURE
 from experiments.harness.mask_quality import mask_quality
 from experiments.harness.multilingual import multilingual_guide
 
 _TESTS = {"pubmed-bitext": {one: f"test-{one}" for one in TESTED}, "pubmed-languages": {"own": "test-own"}}
 _UNGUIDED = "none"
-_LOW = 0.05
 
 
 def run(lab: Lab) -> Sequence[Row]:
@@ -36,7 +36,7 @@ def run(lab: Lab) -> Sequence[Row]:
     for name in _TESTS:
         data = lab.data(name)
         labelled = data.labels.exists()
-        for temperatures in (None, [_LOW]):
+        for temperatures in (None, [LOW_TEMPERATURE]):
             chosen = lab.chosen(data, guided=False, temperatures=temperatures)
             # Of the languages one by one there is enough with one temperature.
             tests = {"all": data.test} if temperatures and not labelled else _tests(data, name)

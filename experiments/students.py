@@ -20,16 +20,16 @@ from typing import Any
 
 from experiments.harness import DataFolder, Experiment, Lab, Row, Training, compared, scored
 from experiments.harness.cuts import first_dimensions, first_layers, parameters
+from experiments.harness.lab import LOW_TEMPERATURE
 
 _DATA = "pubmed-topics"
 _DIMENSIONS = (64, 128, 256)
 _LAYERS = (1, 2)
 _TRANSFORMER = "all-MiniLM-L6-v2"
-_LOW = 0.05
 _OF_TRANSFORMERS: Mapping[str, Any] = {
     "steps": 30,
     "batch_size": 64,
-    "temperature": _LOW,
+    "temperature": LOW_TEMPERATURE,
     "student_max_length": 48,
 }
 _RATES = (1e-4, 5e-4, 2e-3)
@@ -96,7 +96,7 @@ def _students(lab: Lab) -> list[_Student]:
     }
     return [
         *(_Student(name, model) for name, model in static.items()),
-        *(_Student(name, model, _LOW) for name, model in static.items()),
+        *(_Student(name, model, LOW_TEMPERATURE) for name, model in static.items()),
         *(_Student(name, model) for name, model in transformers.items()),
     ]
 

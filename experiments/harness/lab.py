@@ -34,6 +34,9 @@ Name = TypeVar("Name")
 _TRAININGS_EACH = 100
 _POOLS: dict[int, tuple[ProcessPoolExecutor, int]] = {}
 
+LOW_TEMPERATURE = 0.05
+"""Where more of a row's gradient comes from false negatives than at the one that dev scores choose."""
+
 CHOOSING_SEEDS = (101,)
 """Settings are chosen with these, and reported with others."""
 

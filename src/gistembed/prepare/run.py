@@ -7,9 +7,7 @@ from gistembed.batches import TokenCache
 from gistembed.config import RunConfig
 from gistembed.console import Console
 from gistembed.evaluate import FEWEST_QUERIES, RETENTION_NAME, RetrievalTask, retention_path
-from gistembed.guide import (
-    GuideWork,
-)
+from gistembed.guide import GuideWork
 from gistembed.models import EmbeddingModel
 from gistembed.pairs import Pairs, read_pairs
 from gistembed.pairs.wording import counted

@@ -39,13 +39,10 @@ def compile_transformer(guide: EmbeddingModel, backend: Backend) -> None:
     features = guide.model.preprocess(_EXAMPLE)
     example = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
     try:
-        with silence(), signal_stack_kept():
-            import openvino
-
+        with silence():
             module = _LastHiddenState(transformer, list(example))
             converted = openvino_model(module, tuple(example.values()), int8=backend == "openvino-int8")
-            # Whatever else the processor can: the same vectors everywhere.
-            compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            compiled = compiled_for_cpu(converted)
     except ImportError as error:
         raise UserError(
             f"backend {backend} needs OpenVINO; run `pip install 'gistembed[openvino]'`"
@@ -87,6 +84,23 @@ def openvino_model(module: torch.nn.Module, example: tuple[torch.Tensor, ...], *
     return converted
 
 
+def compiled_for_cpu(model: Any) -> Any:  # noqa: ANN401
+    """An OpenVINO model made ready to run here, in float32.
+
+    Args:
+        model: The model, or its file.
+
+    Raises:
+        ImportError: If OpenVINO isn't there.
+        RuntimeError: If it can't be compiled.
+    """
+    import openvino
+
+    with _signal_stack_kept():
+        # On some processors it would go down to 16 bits by itself.
+        return openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
 class _SignalStack(ctypes.Structure):
     """The C library's ``stack_t``."""
 
@@ -94,7 +108,7 @@ class _SignalStack(ctypes.Structure):
 
 
 @contextlib.contextmanager
-def signal_stack_kept() -> Iterator[None]:
+def _signal_stack_kept() -> Iterator[None]:
     """Without what OpenVINO leaves behind: a stack for this thread's signals with room for hardly anything.
 
     It is of the least size that the processor asks for, is given back when something else is compiled, and

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from gistembed.errors import UserError
-from gistembed.guide.scorers.compiled import openvino_model, signal_stack_kept, silence
+from gistembed.guide.scorers.compiled import compiled_for_cpu, openvino_model, silence
 from gistembed.weights.exporting.graph import EmbeddingGraph
 
 GRAPH_NAME = "openvino_model.xml"
@@ -52,13 +52,9 @@ def open_openvino(
     """
     try:
         with silence():
-            import openvino
+            compiled = compiled_for_cpu(path)
     except ImportError as error:
         raise UserError(_ADVICE) from error
-    try:
-        # On some processors it would go down to 16 bits by itself.
-        with signal_stack_kept():
-            compiled = openvino.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
         raise UserError(f"{path}: OpenVINO can't read it: {str(error).strip().splitlines()[0]}") from error
 
