@@ -141,12 +141,12 @@ def info(store: Store = None, as_json: AsJson = False) -> None:
     from gistembed.console import Console
 
     console = Console(quiet=as_json)
-    stores = _stores(store, None, console)
+    stores, nameless = _stores(store, None, console)
     found: list[dict[str, Any]] = [_described(one) for one in stores]
     if as_json:
         found += [
             {"guide": None, "folder": str(folder), "damaged": {str(folder / "guide.json"): _NAMELESS}}
-            for folder in _nameless(store, None)
+            for folder in nameless
         ]
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -163,7 +163,8 @@ def verify(store: Store = None, only: _Folder = None, as_json: AsJson = False, q
     console = Console(quiet=quiet or as_json)
     found: list[dict[str, Any]] = []
     damaged = unreadable = 0
-    for one in _stores(store, only, console):
+    stores, nameless = _stores(store, only, console)
+    for one in stores:
         with console.stage(f"check {one.folder.name[:8]}", len(one), passing=True) as progress:
             result = check(one, progress)
         damaged += len(result.damaged)
@@ -179,7 +180,6 @@ def verify(store: Store = None, only: _Folder = None, as_json: AsJson = False, q
                 "unreadable": {str(path): reason for path, reason in result.unreadable.items()},
             }
         )
-    nameless = _nameless(store, only)
     found += [
         {
             "folder": str(folder),
@@ -214,7 +214,7 @@ def compact(store: Store = None, only: _Folder = None, as_json: AsJson = False, 
 
     console = Console(quiet=quiet or as_json)
     found, lines = [], []
-    for one in _stores(store, only, console):
+    for one in _stores(store, only, console)[0]:
         with console.stage(f"merge {one.folder.name[:8]}", len(one), passing=True) as progress:
             result = merge(one, progress)
         found.append({"folder": str(one.folder), **vars(result)})
@@ -240,7 +240,7 @@ def export(
     from gistembed.guide import export as write
 
     console = Console(quiet=quiet or as_json)
-    stores = _stores(store, only, console)
+    stores, _ = _stores(store, only, console)
     if not stores:
         raise UserError(f"--store {store or default_store()}: {_NO_KNOWN_GUIDE}")
     if len(stores) > 1:
@@ -251,13 +251,15 @@ def export(
     _tell({"file": str(out), "vectors": vectors}, f"{vectors:,} vectors in {out}", as_json)
 
 
-def _stores(root: Path | None, only: str | None, console: "Console") -> "list[GuideStore]":
-    """The stores, and a word about all in the folder that is not used and yet not damaged by itself."""
+def _stores(root: Path | None, only: str | None, console: "Console") -> "tuple[list[GuideStore], list[Path]]":
+    """The stores, and folders of no known guide; a word about all that is not used and yet not damaged."""
     from gistembed.errors import UserError
-    from gistembed.guide import default_store, stores_in
+    from gistembed.guide import default_store, nameless_in, stores_in
 
-    stores, nameless = stores_in(root or default_store()), _nameless(root, only)
+    root = root or default_store()
+    stores, nameless = stores_in(root), nameless_in(root)
     if only is not None:
+        nameless = [folder for folder in nameless if only and folder.name.startswith(only)]
         stores = [one for one in stores if one.name == only or (only and one.folder.name.startswith(only))]
         if not stores and not nameless:
             raise UserError(f"--only {only}: no such guide; `gistembed guide info` lists them")
@@ -266,17 +268,7 @@ def _stores(root: Path | None, only: str | None, console: "Console") -> "list[Gu
     for one in stores:
         for path, reason in one.summary().unreadable.items():
             console.warn(f"{path}: can't be read ({reason}); it is left as it is")
-    return stores
-
-
-def _nameless(root: Path | None, only: str | None) -> list[Path]:
-    from gistembed.guide import default_store, nameless_in
-
-    return [
-        folder
-        for folder in nameless_in(root or default_store())
-        if only is None or (only and folder.name.startswith(only))
-    ]
+    return stores, nameless
 
 
 def _described(store: "GuideStore") -> dict[str, Any]:
