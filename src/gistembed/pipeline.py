@@ -299,6 +299,7 @@ def _train(
             history=outcome.history,
             micro_batches=outcome.micro_batches,
             replayed=outcome.replayed,
+            padding_free=outcome.padding_free,
             best=_best_record(best) if best is not None else None,
         )
         journal.add(trainings=[*journal.record.trainings, training])

@@ -307,6 +307,7 @@ class TrainingRecord(Record):
         history: Logged points in order.
         micro_batches: Parts in which the last batch went through the student.
         replayed: Those of them that were computed twice, to take less memory.
+        padding_free: Whether texts went through the student without padding.
         best: Which step's model was kept; None for that of the last.
     """
 
@@ -320,6 +321,7 @@ class TrainingRecord(Record):
     history: list[StepRecord]
     micro_batches: int = 1
     replayed: int = 0
+    padding_free: bool = False
     best: BestRecord | None = None
 
 

@@ -2,6 +2,7 @@
 
 from gistembed.batches.collate import PairCollator
 from gistembed.batches.ids import BatchIds, batch_ids
+from gistembed.batches.layout import packed_parts, packed_texts
 from gistembed.batches.lengths import text_lengths
 from gistembed.batches.mixing import TaskMix
 from gistembed.batches.plan import BatchPlan, PlanSampler, RowNumbers
@@ -16,6 +17,8 @@ __all__ = [
     "TaskMix",
     "TokenCache",
     "batch_ids",
+    "packed_parts",
+    "packed_texts",
     "text_lengths",
     "texts_by_role",
 ]

@@ -15,8 +15,8 @@ from gistembed.pairs import Pairs
 from gistembed.terms import Role
 
 MICRO_BATCH_TOKENS = 4096
-"""Padded tokens that go through the encoder at once on a CPU: enough to fill its matrix products, few enough
-for the sorting by length to pay."""
+"""Tokens, padding included, that go through the encoder at once on a CPU: enough to fill its matrix products,
+few enough for the sorting by length to pay."""
 
 ACCELERATOR_MICRO_BATCH_TOKENS = 32_768
 """The same on an accelerator, which needs more to be busy."""
@@ -65,8 +65,8 @@ class PairCollator:
             student: Who reads the texts.
             pairs: The training pairs; row numbers count along these.
             tokens: What the student, or a copy of it, reads for the texts of these pairs.
-            micro_batch_tokens: Padded tokens that go through the student at once; chosen by its device by
-                default. A longer text goes alone.
+            micro_batch_tokens: Tokens, padding included, that go through the student at once; chosen by its
+                device by default. A longer text goes alone.
             rank: Which of the processes that share the batch this is.
             ranks: How many there are.
             equal_passes: Whether all of them must go through the model equally often.
@@ -93,7 +93,14 @@ class PairCollator:
         ids = batch_ids(self._pairs, self._relations, numbers)
         documents = np.concatenate([ids.positives, ids.negatives[ids.negatives >= 0]])
         texts = texts_by_role(self._student, ids.anchors, documents)
-        parts = micro_batches(texts, self._lengths, self._micro_batch_tokens, self._ranks, self._overhead)
+        parts = micro_batches(
+            texts,
+            self._lengths,
+            self._micro_batch_tokens,
+            self._ranks,
+            self._overhead,
+            packed=self._tokens.packs,
+        )
         shares = shared_out([part.tokens for part in parts], self._ranks)
         units = {role: np.empty(len(distinct), dtype=np.int64) for role, distinct in texts.items()}
         counts: list[int] = []

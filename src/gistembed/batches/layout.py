@@ -1,12 +1,12 @@
 """How a model lays out its inputs: from token ids to the features that its own preprocessing gives."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from gistembed.pairs import offsets_of
 
@@ -107,6 +107,70 @@ class FlatLayout:
         """What the model reads for texts with these tokens."""
         offsets = torch.from_numpy(offsets_of(counts)[:-1])
         return {"input_ids": torch.from_numpy(ids), "offsets": offsets, **self.constants}
+
+
+@dataclass(frozen=True)
+class PackedLayout:
+    """The tokens of all texts one after the other, and where each text starts: transformers without padding.
+
+    The names are those that transformers' models and sentence-transformers' pooling know.
+
+    Attributes:
+        padded: How the model lays the same texts out with padding.
+        first_position: The number of the position that a text's first token has in the model.
+    """
+
+    padded: PaddedLayout
+    first_position: int
+
+    def features(self, ids: Tokens, counts: Counts) -> dict[str, Any]:
+        """What the model reads for texts with these tokens."""
+        offsets = offsets_of(counts)
+        texts = np.repeat(np.arange(len(counts)), counts)
+        values = {name: at_tokens for name, (at_tokens, _) in self.padded.columns.items()}
+        del values["attention_mask"]
+        columns = {name: ids if value is None else np.full_like(ids, value) for name, value in values.items()}
+        columns["position_ids"] = np.arange(len(ids)) - offsets[texts] + self.first_position
+        columns["seq_idx"] = texts.astype(np.int32)
+        return {
+            **{name: torch.from_numpy(values[None]) for name, values in columns.items()},
+            **_bounds(torch.from_numpy(offsets.astype(np.int32))),
+            **self.padded.constants,
+        }
+
+
+def packed_texts(features: Mapping[str, Any]) -> int | None:
+    """How many texts stand one after the other in features of a `PackedLayout`; None for other features."""
+    return len(features["cu_seq_lens_q"]) - 1 if "cu_seq_lens_q" in features else None
+
+
+def packed_parts(features: Mapping[str, Any], size: int) -> Iterator[dict[str, Any]]:
+    """Features of a `PackedLayout`, so many texts at a time.
+
+    Args:
+        features: What the model reads for all of them.
+        size: How many texts come together.
+    """
+    starts = features["cu_seq_lens_q"]
+    for first in range(0, len(starts) - 1, size):
+        its = starts[first : first + size + 1]
+        tokens = slice(int(its[0]), int(its[-1]))
+        part = {
+            name: value[:, tokens] if isinstance(value, torch.Tensor) and value.ndim == 2 else value
+            for name, value in features.items()
+        }
+        yield part | {"seq_idx": part["seq_idx"] - first} | _bounds(its - its[0])
+
+
+def _bounds(starts: Int32[torch.Tensor, " texts_and_one"]) -> dict[str, Any]:
+    """Where texts start and the last one ends, and how long the longest is, as attention is told."""
+    longest = int(starts.diff().max())
+    return {
+        "cu_seq_lens_q": starts,
+        "cu_seq_lens_k": starts,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
 
 
 Layout = PaddedLayout | FlatLayout

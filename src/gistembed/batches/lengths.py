@@ -61,6 +61,21 @@ def padded_runs(lengths: Integer[np.ndarray, " texts"], budget: int) -> Iterator
         yield slice(start, len(lengths))
 
 
+def packed_runs(lengths: Integer[np.ndarray, " texts"], budget: int) -> Iterator[slice]:
+    """Cut texts where their sum would exceed a budget.
+
+    Args:
+        lengths: Their lengths.
+        budget: The most that the texts of a run may take together. A text that is longer stands alone.
+    """
+    ends = np.cumsum(lengths, dtype=np.int64)
+    start, before = 0, 0
+    while start < len(ends):
+        stop = max(int(np.searchsorted(ends, before + budget, "right")), start + 1)
+        yield slice(start, stop)
+        start, before = stop, int(ends[stop - 1])
+
+
 def thrifty_runs(lengths: Integer[np.ndarray, " texts"], budget: int, overhead: int) -> Iterator[slice]:
     """Cut texts that are sorted by length such that padding and the runs themselves cost the least together.
 

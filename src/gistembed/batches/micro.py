@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, Integer
 
-from gistembed.batches.lengths import thrifty_runs
+from gistembed.batches.lengths import packed_runs, thrifty_runs
 from gistembed.terms import Role
 
 # Micro-batches that each process gets at least, where there are texts for them: fewer can't be shared evenly.
@@ -20,7 +20,7 @@ class MicroBatch:
     Attributes:
         role: The role that they are read in.
         texts: Their ids, ascending in length.
-        tokens: What they take, each padded to the longest.
+        tokens: What they take, padding included.
     """
 
     role: Role
@@ -34,6 +34,8 @@ def micro_batches(
     budget: int,
     ranks: int,
     overhead: int,
+    *,
+    packed: bool = False,
 ) -> list[MicroBatch]:
     """Cut the texts of a batch; how is a function of the texts and the number of processes.
 
@@ -43,6 +45,7 @@ def micro_batches(
         budget: The most tokens, padding included, of one micro-batch.
         ranks: How many processes share them.
         overhead: What a micro-batch costs beside its texts, in tokens.
+        packed: Whether its texts stand one after the other, without padding.
     """
     if ranks > 1:
         total = sum(int(lengths[ids].sum()) for ids in texts.values())
@@ -51,9 +54,10 @@ def micro_batches(
     for role, ids in texts.items():
         order = np.argsort(lengths[ids], kind="stable")
         ids, its_lengths = ids[order], lengths[ids[order]]
-        for run in thrifty_runs(its_lengths, budget, overhead):
-            longest = int(its_lengths[run.stop - 1])
-            cut.append(MicroBatch(role, ids[run], longest * (run.stop - run.start)))
+        runs = packed_runs(its_lengths, budget) if packed else thrifty_runs(its_lengths, budget, overhead)
+        for run in runs:
+            padded = int(its_lengths[run.stop - 1]) * (run.stop - run.start)
+            cut.append(MicroBatch(role, ids[run], int(its_lengths[run].sum()) if packed else padded))
     return cut
 
 

@@ -3,13 +3,21 @@
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt16, UInt32
 
-from gistembed.batches.layout import Layout, LayoutError, PaddedLayout, Tokens, layout_of, same_features
+from gistembed.batches.layout import (
+    Layout,
+    LayoutError,
+    PackedLayout,
+    PaddedLayout,
+    Tokens,
+    layout_of,
+    same_features,
+)
 from gistembed.batches.lengths import padded_runs, prompt_tokens, text_lengths
 from gistembed.files import storage_error
 from gistembed.models import EmbeddingModel
@@ -86,6 +94,28 @@ class TokenCache:
         places = np.repeat(kept.starts[text_ids] - offsets[:-1], counts) + np.arange(offsets[-1])
         return kept.layout.features(kept.ids[places].astype(np.int64), counts)
 
+    @property
+    def pads(self) -> bool:
+        """Whether texts are known to stand one in a row, padded to the longest."""
+        return bool(self._kept) and all(isinstance(kept.layout, PaddedLayout) for kept in self._kept.values())
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts stand one after the other without padding, as `packed` has them."""
+        return any(isinstance(kept.layout, PackedLayout) for kept in self._kept.values())
+
+    def packed(self, first_position: int) -> "TokenCache":
+        """The same texts one after the other, without padding.
+
+        Args:
+            first_position: The number of the position that a text's first token has in the model.
+        """
+        kept = {}
+        for role, its in self._kept.items():
+            assert isinstance(its.layout, PaddedLayout), "only padded texts can be packed"
+            kept[role] = replace(its, layout=PackedLayout(its.layout, first_position))
+        return replace(self, _kept=kept)
+
 
 def texts_by_role(
     model: EmbeddingModel, anchors: Int64[np.ndarray, " anchors"], documents: Int64[np.ndarray, " documents"]
@@ -108,7 +138,7 @@ def texts_by_role(
 class _Kept:
     """The texts of one role: text t is ``ids[starts[t] : starts[t] + counts[t]]``, cut at the limit."""
 
-    layout: Layout
+    layout: Layout | PackedLayout
     ids: StoredIds
     starts: Int64[np.ndarray, " texts"]
     counts: Int32[np.ndarray, " texts"]

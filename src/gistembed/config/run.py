@@ -147,6 +147,8 @@ class RunConfig(BaseModel):
             for little data.
         micro_batch_tokens: Tokens, padding included, that go through the student at once; chosen by its
             device. It changes speed and memory, and the result only by rounding.
+        padding_free: Whether texts go through the student one after the other, without padding. By default on
+            CUDA only, where the student's attention can be had so and gives the same.
         graph_memory_gb: Most memory, in GB, for what the backward pass needs of a batch; what doesn't fit
             is computed again there, with the same result. Half of what is free by default.
         learning_rate: Peak learning rate; 2e-5 for transformers, 2e-3 for static models.
@@ -217,6 +219,7 @@ class RunConfig(BaseModel):
     tasks: dict[str, TaskSettings] = {}
     batch_size: int | None = Field(default=None, ge=2)
     micro_batch_tokens: int | None = Field(default=None, ge=1)
+    padding_free: bool | None = None
     graph_memory_gb: float | None = Field(default=None, ge=0)
     learning_rate: float | None = Field(default=None, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)

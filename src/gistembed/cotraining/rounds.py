@@ -108,6 +108,7 @@ def train_round(training: CoTraining, number: int, key: ModelKey) -> None:
             history=outcome.history,
             micro_batches=outcome.micro_batches,
             replayed=outcome.replayed,
+            padding_free=outcome.padding_free,
         ),
     )
     training.journal.add_round(done)

@@ -55,6 +55,7 @@ def training_plan(config: RunConfig, train: Pairs, student: EmbeddingModel) -> T
         trainer=config.trainer,
         task_policies=_task_policies(config, train),
         micro_batch_tokens=config.micro_batch_tokens,
+        padding_free=config.padding_free,
         graph_bytes=None if config.graph_memory_gb is None else int(config.graph_memory_gb * 1e9),
         save_every=_save_every(config),
         adaptation=Adaptation(config.lora, config.freeze, config.seed),

@@ -18,7 +18,7 @@ from gistembed.prepare.plan import resolve, training_plan
 from gistembed.prepare.student import adaptation_of, examine_pairs, load_student, read_tokens
 from gistembed.record import AdaptationRecord, Finding, SplitRecord
 from gistembed.terms import DataSet
-from gistembed.train import TrainingPlan, check_feasible, training_arguments
+from gistembed.train import TrainingPlan, check_feasible, check_padding_free, training_arguments
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,12 @@ def prepare_student(config: RunConfig, data: RunPairs, console: Console) -> Prep
     plan = training_plan(resolved, train, student)
     # Names and values of the user's own trainer arguments, and what they ask of the student and the machine,
     # are checked now, not after the guide's long work.
-    check_feasible(student.model, training_arguments(plan, config.out))
+    arguments = training_arguments(plan, config.out)
+    check_feasible(student.model, arguments)
     adaptation = adaptation_of(student, plan)
     tokens = read_tokens(student, train, console)
+    if plan.padding_free:
+        check_padding_free(student, train, tokens, arguments)
     findings = examine_pairs(train, student, tokens, console)
     return PreparedRun(
         config=resolved,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from gistembed.batches import packed_parts, packed_texts
 from gistembed.train.sharded import held_here
 
 Features = Mapping[str, Any]
@@ -141,26 +142,33 @@ def _embeddings(model: nn.Module, micro_batch: Features) -> Tensor:
 
 
 def _texts(micro_batch: Features) -> int:
+    packed = packed_texts(micro_batch)
+    if packed is not None:
+        return packed
     if "offsets" in micro_batch:
         return len(micro_batch["offsets"])
     return next(len(value) for value in micro_batch.values() if isinstance(value, Tensor))
 
 
 def _size(micro_batch: Features) -> _Size:
-    """How large a micro-batch is; texts without padding count as one token each."""
+    """How large a micro-batch is; the texts of static models count as one token wide."""
     ids = micro_batch.get("input_ids")
     if not isinstance(ids, Tensor):
         return _Size(_texts(micro_batch), 1)
+    if packed_texts(micro_batch) is not None:
+        return _Size(ids.numel(), micro_batch["max_length_q"])
     return _Size(ids.numel(), ids.shape[1] if ids.ndim > 1 else 1)
 
 
 def _parts(micro_batch: Features, pieces: int) -> list[Features]:
-    """A micro-batch of padded texts in so many parts, or fewer if it has fewer texts."""
+    """A micro-batch of a transformer in so many parts, or fewer if it has fewer texts."""
     texts = _texts(micro_batch)
-    # Texts that stand one after the other without padding take next to nothing.
+    # Texts of static models take next to nothing.
     if pieces == 1 or "offsets" in micro_batch:
         return [micro_batch]
     size = -(-texts // pieces)
+    if packed_texts(micro_batch) is not None:
+        return list(packed_parts(micro_batch, size))
     return [
         {
             name: value[start : start + size] if isinstance(value, Tensor) else value

@@ -37,6 +37,7 @@ from gistembed.train.guards import Guards
 from gistembed.train.history import step_records
 from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
+from gistembed.train.packing import texts_of_training
 from gistembed.train.sharded import whole_weights
 from gistembed.train.snapshot import load_weights
 from gistembed.train.trainer import PlanTrainer
@@ -89,7 +90,9 @@ class TrainingPlan:
         hardness_strength: How much extra weight.
         kernel: What makes the scores; see `guided_contrastive_loss`.
         task_policies: Policies of tasks that have one of their own, by number of the task.
-        micro_batch_tokens: Padded tokens that go through the student at once; see `PairCollator`.
+        micro_batch_tokens: Tokens, padding included, that go through the student at once; see `PairCollator`.
+        padding_free: Whether texts go through the student without padding; by default on CUDA, where that can
+            be had and gives the same.
         graph_bytes: What the graphs of a batch may take; see `MicroBatchEncoder`. Half of the memory that is
             free when training starts, by default.
         save_every: When a checkpoint is written: after so many steps, or so much time.
@@ -110,6 +113,7 @@ class TrainingPlan:
     kernel: Kernel = "auto"
     task_policies: Mapping[int, MaskPolicy] = field(default_factory=dict)
     micro_batch_tokens: int | None = None
+    padding_free: bool | None = None
     graph_bytes: int | None = None
     save_every: int | timedelta = timedelta(minutes=5)
     adaptation: Adaptation = field(default_factory=Adaptation)
@@ -136,6 +140,7 @@ class TrainingOutcome:
         history: Logged points, those of resumed runs included.
         micro_batches: Parts in which the last batch went through the student.
         replayed: Those of them that were computed twice, to take less memory.
+        padding_free: Whether texts went through the student without padding.
     """
 
     finished: bool
@@ -146,6 +151,7 @@ class TrainingOutcome:
     history: list[StepRecord]
     micro_batches: int
     replayed: int
+    padding_free: bool
 
 
 def train_student(
@@ -180,12 +186,12 @@ def train_student(
         on_step: Called with the number of steps done.
         on_interrupt: Called when the user asks to stop.
         on_finding: Called with each trouble that is noticed, the one that stops the training included.
-        warn: Told of checkpoints that can't be used.
+        warn: Told of checkpoints that can't be used, and why texts are padded where they would not be.
 
     Raises:
         UserError: If a trainer argument is unknown, reserved or not to be had, the student can't be adapted
-            as planned or has nothing to train, anything is not finite (the rows are named), or memory runs
-            out.
+            as planned, has nothing to train or can't do without padding as asked, anything is not finite (the
+            rows are named), or memory runs out.
         OSError: If a checkpoint can't be written.
     """
     adapt(student.model, plan.adaptation)
@@ -216,7 +222,13 @@ def train_student(
     with memory_errors("choose shorter texts by student_max_length"):
         guards.before(plan.batches, guides, plan.temperature, arguments)
     started = time.perf_counter()
-    with _tensorboard_in(logs), stops_after_step(on_interrupt) as stop:
+    with (
+        texts_of_training(
+            student, model, pairs, tokens, arguments, wanted=plan.padding_free, say=warn
+        ) as texts,
+        _tensorboard_in(logs),
+        stops_after_step(on_interrupt) as stop,
+    ):
         steps = _StepCallback(plan.save_every, stop, on_step)
         trainer = PlanTrainer(
             plan=plan.batches,
@@ -230,7 +242,7 @@ def train_student(
             data_collator=PairCollator(
                 student,
                 pairs,
-                tokens,
+                texts,
                 micro_batch_tokens=plan.micro_batch_tokens,
                 rank=rank(),
                 ranks=ranks(),
@@ -265,6 +277,7 @@ def train_student(
         history=history,
         micro_batches=encoder.kept + encoder.replayed,
         replayed=encoder.replayed,
+        padding_free=texts.packs,
     )
 
 

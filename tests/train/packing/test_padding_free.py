@@ -1,0 +1,333 @@
+"""Students that train without padding: whose attention allows it, with the same results."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.modules import Transformer
+from tests.pairs.pairs_samples import pairs_of
+from tests.tiny_models import save_bert
+from tests.train.packing.architectures import PACKABLE, PADDED, save_model
+
+from gistembed import MaskPolicy
+from gistembed.batches import BatchPlan, PairCollator, TokenCache, packed_parts, texts_by_role
+from gistembed.errors import UserError
+from gistembed.models import load_model
+from gistembed.train import TrainingPlan, train_student
+from gistembed.train.adapt import Adaptation
+from gistembed.train.packing import check_padding_free, choice, switch, texts_of_training
+
+WORDS = ("so", "so long", "how", "why is that so", "where", "when will it be, in your view")
+PAIRS = pairs_of(
+    [
+        (
+            f"{WORDS[i % 6]} {i}",
+            f"{WORDS[(i * 5 + 1) % 6]} {'and so on ' * (i % 3)}{i}",
+            [f"no {i}"] * (i % 2),
+        )
+        for i in range(30)
+    ]
+)
+
+
+def arguments(folder, **given):
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder), use_cpu=True, report_to="none", **given
+    )
+
+
+def packed(student, folder, wanted=True, say=lambda line: None, **given):
+    """What `texts_of_training` gives for all pairs."""
+    tokens = TokenCache.read(student, PAIRS)
+    return texts_of_training(
+        student, student.model, PAIRS, tokens, arguments(folder, **given), wanted=wanted, say=say
+    )
+
+
+def all_texts(student):
+    return texts_by_role(student, PAIRS.anchors, np.concatenate([PAIRS.positives, PAIRS.negative_ids]))
+
+
+def embeddings_and_gradients(model, features):
+    model.zero_grad()
+    embeddings = model(dict(features))["sentence_embedding"]
+    (embeddings * torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)).sum().backward()
+    return embeddings.detach(), {
+        name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None
+    }
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken", "weightedmean"])
+@pytest.mark.parametrize("architecture", PACKABLE)
+def test_embeddings_and_gradients_are_those_of_padded_texts(architecture, pooling, tmp_path):
+    """In float64, whatever the attention of the model is; the trial says the same in float32 and bf16."""
+    folder = save_model(tmp_path / "model", PACKABLE[architecture], pooling=pooling)
+    student = load_model(str(folder), option="--student")
+    tokens = TokenCache.read(student, PAIRS)
+    check_padding_free(student, PAIRS, tokens, arguments(tmp_path, bf16=True))
+    with packed(student, tmp_path) as texts:
+        assert texts.packs
+        student.model.eval().double()
+        for role, ids in all_texts(student).items():
+            features = texts.features(ids, role)
+            assert features["input_ids"].shape == (1, int(tokens.features(ids, role)["attention_mask"].sum()))
+            found, gradients = embeddings_and_gradients(student.model, features)
+            wanted, right = embeddings_and_gradients(student.model, tokens.features(ids, role))
+            torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-6)
+            assert gradients.keys() == right.keys()
+            for name, gradient in right.items():
+                torch.testing.assert_close(gradients[name], gradient, atol=2e-5, rtol=1e-5, msg=name)
+
+
+def test_prompts_are_left_out_where_the_model_leaves_them_out(tmp_path):
+    folder = save_model(tmp_path / "model", PACKABLE["BERT"], include_prompt=False)
+    student = load_model(str(folder), option="--student")
+    tokens = TokenCache.read(student, PAIRS)
+    with packed(student, tmp_path) as texts:
+        student.model.eval()
+        found = student.model(texts.features(PAIRS.anchors, "anchor"))["sentence_embedding"]
+        wanted = student.model(tokens.features(PAIRS.anchors, "anchor"))["sentence_embedding"]
+        torch.testing.assert_close(found, wanted)
+
+
+def test_padded_texts_are_read_as_ever_meanwhile_and_afterwards(bert_folder, tmp_path):
+    """Evaluation pads; what is saved knows nothing of it."""
+    student = load_model(str(bert_folder), option="--student")
+    before = student.embed(["so", "so long ago that nobody knows"], "anchor")
+    with packed(student, tmp_path / "run"):
+        assert switch.attentions(student.model[0].model) == {switch.PACKED}
+        meanwhile = student.embed(["so", "so long ago that nobody knows"], "anchor")
+        student.model.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
+    assert np.array_equal(before, meanwhile)
+    assert np.array_equal(before, student.embed(["so", "so long ago that nobody knows"], "anchor"))
+    assert switch.attentions(student.model[0].model) == {switch.PADDED}
+    assert "gistembed" not in json.dumps(json.loads((tmp_path / "saved" / "config.json").read_text()))
+
+
+@pytest.mark.parametrize("architecture", PADDED)
+def test_other_attentions_are_refused(architecture, tmp_path):
+    student = load_model(str(save_model(tmp_path / "model", PADDED[architecture])), option="--student")
+    tokens = TokenCache.read(student, PAIRS)
+    message = r"^padding_free: the student has an attention of its own; leave it out$"
+    with pytest.raises(UserError, match=message):
+        check_padding_free(student, PAIRS, tokens, arguments(tmp_path))
+    with pytest.raises(UserError, match=message), packed(student, tmp_path):
+        pass
+
+
+def test_static_students_are_refused(static_folder, tmp_path):
+    student = load_model(str(static_folder), option="--student")
+    with pytest.raises(UserError, match=r"^padding_free: the student is no plain transformer; leave it out$"):
+        check_padding_free(student, PAIRS, TokenCache.read(student, PAIRS), arguments(tmp_path))
+
+
+def test_compiled_students_are_refused(bert_folder, tmp_path):
+    student = load_model(str(bert_folder), option="--student")
+    given = arguments(tmp_path)
+    given.torch_compile = True
+    with pytest.raises(UserError, match=r"^padding_free: the student is compiled; leave it out$"):
+        check_padding_free(student, PAIRS, TokenCache.read(student, PAIRS), given)
+
+
+def test_students_that_pad_in_no_known_way_are_refused(bert_folder, tmp_path):
+    student = load_model(str(bert_folder), option="--student")
+    cached = TokenCache(TokenCache.read(student, PAIRS).lengths, "reads `pixels`", {})
+    with pytest.raises(UserError, match=r"^padding_free: the student reads `pixels`; leave it out$"):
+        check_padding_free(student, PAIRS, cached, arguments(tmp_path))
+
+
+class Biased(Transformer):
+    """Its attention adds something to the scores."""
+
+    def forward(self, features, **options):
+        if "cu_seq_lens_q" in features:
+            count = features["input_ids"].shape[1]
+            features = features | {"attention_mask": torch.zeros(1, 1, count, count)}
+        return super().forward(features, **options)
+
+
+class Failing(Transformer):
+    """Needs a mask."""
+
+    def forward(self, features, **options):
+        features["attention_mask"].sum()
+        return super().forward(features, **options)
+
+
+class Late(Transformer):
+    """Counts positions from 1."""
+
+    def forward(self, features, **options):
+        if "cu_seq_lens_q" in features:
+            features = features | {"position_ids": features["position_ids"] + 1}
+        return super().forward(features, **options)
+
+
+class Blind(Transformer):
+    """Learns nothing where texts are not padded."""
+
+    def forward(self, features, **options):
+        with torch.set_grad_enabled("cu_seq_lens_q" not in features):
+            found = super().forward(features, **options)
+        if "cu_seq_lens_q" in features:
+            found["token_embeddings"] = found["token_embeddings"] + 0 * self.model.embeddings.LayerNorm.bias
+        return found
+
+
+class Unlike(Transformer):
+    """Gives no numbers where texts are not padded."""
+
+    def forward(self, features, **options):
+        found = super().forward(features, **options)
+        if "cu_seq_lens_q" in features:
+            found["token_embeddings"] = found["token_embeddings"] * torch.nan
+        return found
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Biased, r"adds something of its own to its attention"),
+        (Failing, r"fails without padding: 'attention_mask'"),
+        (Late, r"has other embeddings without padding \([0-9.e+-]+ of their length apart\)"),
+        (Blind, r"has other gradients without padding \(1 of their length apart\)"),
+        (Unlike, r"has other embeddings without padding \(nan of their length apart\)"),
+    ],
+)
+def test_what_differs_without_padding_is_refused(kind, reason, bf16, bert_folder, tmp_path):
+    student = load_model(str(bert_folder), option="--student")
+    student.model[0].__class__ = kind
+    tokens = TokenCache.read(student, PAIRS)
+    student.model.train()
+    with pytest.raises(UserError, match=rf"^padding_free: the student {reason}; leave it out$"):
+        check_padding_free(student, PAIRS, tokens, arguments(tmp_path, bf16=bf16))
+    assert student.model.training
+    assert switch.attentions(student.model[0].model) == {switch.PADDED}
+
+
+def test_it_is_a_default_on_cuda_only(bert_folder, tmp_path, monkeypatch):
+    student = load_model(str(bert_folder), option="--student")
+    for wanted in (None, False):
+        with packed(student, tmp_path, wanted=wanted) as texts:
+            assert not texts.packs
+    monkeypatch.setattr(SentenceTransformer, "device", torch.device("cuda"))
+    monkeypatch.setattr(choice, "reason_to_pad", lambda *_: None)
+    with packed(student, tmp_path, wanted=None) as texts:
+        assert texts.packs
+    with packed(student, tmp_path, wanted=False) as texts:
+        assert not texts.packs
+
+
+def test_where_it_is_the_default_it_says_why_it_pads(bert_folder, tmp_path, monkeypatch):
+    student, lines = load_model(str(bert_folder), option="--student"), []
+    monkeypatch.setattr(SentenceTransformer, "device", torch.device("cuda"))
+    monkeypatch.setattr(choice, "reason_to_pad", lambda *_: "is compiled")
+    with packed(student, tmp_path, wanted=None, say=lines.append) as texts:
+        assert not texts.packs
+    assert lines == ["texts are padded: the student is compiled"]
+
+
+def test_all_processes_do_the_same(bert_folder, tmp_path, monkeypatch):
+    student = load_model(str(bert_folder), option="--student")
+    monkeypatch.setattr(choice, "any_of_all", lambda mine: True)
+    with pytest.raises(UserError, match="the student fails without padding in another process"):
+        packed(student, tmp_path).__enter__()
+
+
+def trained(folder, at, *, padding_free, steps=6, say=lambda line: None, lora=None, **options):
+    """Weights, losses and outcome of a training."""
+    student = load_model(str(folder), option="--student")
+    trainer = options.pop("trainer", {})
+    outcome = train_student(
+        student,
+        PAIRS,
+        [],
+        TrainingPlan(
+            BatchPlan(len(PAIRS), 10, seed=0),
+            steps,
+            0.02,
+            0.0,
+            0.05,
+            MaskPolicy(),
+            {"optim": "sgd", "logging_steps": 1, "use_cpu": True, **trainer},
+            padding_free=padding_free,
+            adaptation=Adaptation(lora=lora),
+            micro_batch_tokens=80,
+            **options,
+        ),
+        tokens=TokenCache.read(student, PAIRS),
+        checkpoints=at / "checkpoints",
+        logs=at / "logs",
+        resume=False,
+        warn=say,
+    )
+    return student.model.state_dict(), [point.loss for point in outcome.history], outcome
+
+
+@pytest.mark.parametrize("graph_bytes", [None, 0])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_training_is_the_same_to_rounding(graph_bytes, checkpointing, tmp_path):
+    """Kept and replayed, with the layers' activations or without them."""
+    folder = save_bert(tmp_path / "model", dropout=0.0, prompts={"query": "query: ", "document": ""})
+    options = {"graph_bytes": graph_bytes, "trainer": {"gradient_checkpointing": checkpointing}}
+    wanted, losses, padded = trained(folder, tmp_path / "padded", padding_free=False, **options)
+    found, others, outcome = trained(folder, tmp_path / "packed", padding_free=True, **options)
+    assert (padded.padding_free, outcome.padding_free) == (False, True)
+    assert outcome.micro_batches < padded.micro_batches, "as many tokens make fewer micro-batches"
+    assert bool(outcome.replayed) == (graph_bytes == 0)
+    assert others == pytest.approx(losses, rel=1e-4)
+    for name, weight in wanted.items():
+        torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=1e-4, msg=name)
+    assert trained(folder, tmp_path / "again", padding_free=True, **options)[1] == others
+
+
+def test_dropout_is_replayed_to_the_bit(bert_folder, tmp_path):
+    kept = trained(bert_folder, tmp_path / "kept", padding_free=True)
+    replayed = trained(bert_folder, tmp_path / "replayed", padding_free=True, graph_bytes=0)
+    assert (kept[2].replayed, replayed[2].replayed > 0) == (0, True)
+    assert kept[1] == replayed[1]
+    assert all(torch.equal(weight, replayed[0][name]) for name, weight in kept[0].items())
+
+
+def test_micro_batches_are_as_full_as_the_budget_allows(bert_folder):
+    student = load_model(str(bert_folder), option="--student")
+    tokens = TokenCache.read(student, PAIRS)
+    batch = PairCollator(student, PAIRS, tokens.packed(0), micro_batch_tokens=80)(range(len(PAIRS)))
+    sizes = [value.numel() for name, value in batch.items() if name.endswith("_input_ids")]
+    real = sum(
+        int(tokens.features(ids, role)["attention_mask"].sum()) for role, ids in all_texts(student).items()
+    )
+    assert sum(sizes) == real
+    assert max(sizes) <= 80
+    roles = len(all_texts(student))
+    assert len(sizes) <= roles + real // (80 - student.max_length)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_parts_of_packed_texts_are_packed_texts(size, bert_folder):
+    student = load_model(str(bert_folder), option="--student")
+    texts = TokenCache.read(student, PAIRS).packed(3)
+    parts = list(packed_parts(texts.features(PAIRS.positives, "document"), size))
+    assert len(parts) == -(-len(PAIRS) // size)
+    for number, part in enumerate(parts):
+        wanted = texts.features(PAIRS.positives[number * size : (number + 1) * size], "document")
+        assert part.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert torch.equal(part[name], value) if isinstance(value, torch.Tensor) else part[name] == value
+
+
+def test_a_copy_that_is_trained_leaves_the_student_alone(bert_folder, tmp_path):
+    """As with sharded weights."""
+    student = load_model(str(bert_folder), option="--student")
+    model = copy.deepcopy(student.model)
+    tokens = TokenCache.read(student, PAIRS)
+    with texts_of_training(
+        student, model, PAIRS, tokens, arguments(tmp_path), wanted=True, say=print
+    ) as texts:
+        assert texts.packs
+        assert switch.attentions(student.model[0].model) == {switch.PADDED}
+        assert switch.attentions(model[0].model) == {switch.PACKED}
