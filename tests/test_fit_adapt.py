@@ -46,8 +46,9 @@ def train(tmp_path_factory, pairs, bert_folder, static_folder):
 
 @pytest.fixture(scope="module")
 def with_lora(train):
-    """Adapters, Matryoshka, recomputed activations and bf16, all at once."""
+    """Adapters, Matryoshka, recomputed activations and bf16, all at once, and no padding."""
     return train(
+        padding_free=True,
         lora={"rank": 4, "target_modules": ["query", "value"]},
         matryoshka=[16, 4],
         trainer={"bf16": True, "gradient_checkpointing": True},
@@ -95,6 +96,7 @@ def test_the_record_says_what_was_trained(with_lora, bert_folder):
     assert record.adaptation.words == "LoRA of rank 4 in 4 linear layers"
     assert record.adaptation.trained_parameters == 4 * 4 * (32 + 32)
     assert record.adaptation.all_parameters == size + 4 * 4 * (32 + 32)
+    assert record.trainings[0].padding_free
     page = with_lora.report.read_text(encoding="utf-8")
     assert "LoRA of rank 4 in 4 linear layers" in page
 
@@ -124,6 +126,15 @@ def test_more_dimensions_than_there_are(train):
     with pytest.raises(UserError) as raised:
         train(matryoshka=[64, 16])
     assert str(raised.value) == "--matryoshka 64: the student's embeddings have 32 numbers; choose fewer"
+
+
+def test_a_student_that_must_pad_is_refused_before_the_guide_works(
+    pairs, bert_folder, static_folder, tmp_path
+):
+    with pytest.raises(UserError) as raised:
+        fit(pairs, static_folder, bert_folder, out=tmp_path / "out", store=tmp_path / "s", padding_free=True)
+    assert str(raised.value) == "padding_free: the student is no plain transformer; leave it out"
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_model_that_reads_back_as_another_is_refused(train, monkeypatch):

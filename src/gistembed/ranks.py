@@ -7,6 +7,9 @@ started is alone.
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, TypeVar
+
+_Said = TypeVar("_Said")
 
 # The others wait while one encodes, scores or saves; if it dies, the launcher ends them.
 _PATIENCE = timedelta(days=2)
@@ -69,6 +72,22 @@ def any_of_all(mine: bool) -> bool:
     said = torch.tensor([int(mine)], device=_device())
     dist.all_reduce(said, dist.ReduceOp.MAX)
     return bool(said.item())
+
+
+def all_say(mine: _Said) -> list[_Said]:
+    """What each of the processes says, in their order; all of them have to say something.
+
+    Args:
+        mine: What this one says; something that can be pickled.
+    """
+    if ranks() == 1:
+        return [mine]
+    import torch.distributed as dist
+
+    meet()
+    said: list[Any] = [None] * ranks()
+    dist.all_gather_object(said, mine)
+    return said
 
 
 def first_says(number: Callable[[], float]) -> float:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed.batches import text_lengths
-from gistembed.batches.lengths import padded_runs, thrifty_runs
+from gistembed.batches.lengths import packed_runs, padded_runs, thrifty_runs
 from gistembed.models import load_model
 
 SAME = {"anchor": "", "document": ""}
@@ -67,6 +67,21 @@ def test_runs_are_as_large_as_the_budget_allows(lengths, budget):
     assert [*chain.from_iterable(runs)] == lengths
     assert all(len(run) == 1 or len(run) * run[-1] <= budget for run in runs)
     assert all((len(run) + 1) * following[0] > budget for run, following in pairwise(runs))
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(1, 60))
+def test_packed_runs_stay_within_the_budget(lengths, budget):
+    runs = [lengths[run] for run in packed_runs(np.array(lengths, np.int64), budget)]
+    assert [*chain.from_iterable(runs)] == lengths
+    assert all(len(run) == 1 or sum(run) <= budget for run in runs)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1).map(sorted), st.integers(60, 300))
+def test_packed_runs_are_few_and_of_about_equal_size(lengths, budget):
+    """None is a leftover, and none more is needed than texts at the edges of runs make room for."""
+    sizes = [sum(lengths[run]) for run in packed_runs(np.array(lengths, np.int64), budget)]
+    assert max(sizes) - min(sizes) <= 2 * max(lengths)
+    assert len(sizes) <= 1 + sum(lengths) / (budget - max(lengths))
 
 
 def cost(lengths, runs, overhead):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformerTrainingArguments
 from tests.pairs.pairs_samples import pairs_of
 
 from gistembed import MaskPolicy, UserError
@@ -157,6 +158,21 @@ def test_arguments_that_cannot_be(tmp_path, trainer, message):
 def test_values_that_cannot_be_are_one_line(tmp_path, trainer):
     with pytest.raises(UserError, match=r"^\[trainer\] [^\n]+$"):
         training_arguments(plan_of(**trainer), tmp_path)
+
+
+def test_a_process_trains_on_one_gpu(tmp_path, monkeypatch):
+    """Left to itself, the trainer would share each micro-batch out among all that it sees."""
+    monkeypatch.setattr(SentenceTransformerTrainingArguments, "n_gpu", property(lambda _: 4))
+    assert training_arguments(plan_of(), tmp_path)._n_gpu == 1
+
+
+def test_gpus_that_stand_idle_are_named(train, monkeypatch):
+    lines = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    train(plan_of(steps=1, use_cpu=False), warn=lines.append)
+    assert lines == ["one of 4 GPUs is used; start with `torchrun --nproc-per-node 4 -m` to use them all"]
+    train(plan_of(steps=1, use_cpu=True), warn=lines.append)
+    assert len(lines) == 1
 
 
 def test_weight_that_is_not_finite_is_not_saved(train, tmp_path):

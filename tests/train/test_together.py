@@ -115,6 +115,17 @@ def test_sharded_processes_go_on_to_the_bit(tmp_path, asked):
         assert all(torch.equal(weight, one["resumed"][name]) for name, weight in one["weights"].items())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [{}, SHARDED])
+def test_processes_without_padding_train_as_one_does_with_it(no_dropout, tmp_path, asked):
+    student, outcome = trained(no_dropout, tmp_path, batch_size=7)
+    for one in launched(tmp_path, 2, student=no_dropout, batch_size=7, padding_free=True, **asked):
+        assert one["padding_free"]
+        assert one["losses"] == pytest.approx([point.loss for point in outcome.history], rel=1e-6)
+        for name, weight in student.model.state_dict().items():
+            torch.testing.assert_close(one["weights"][name], weight, rtol=1e-5, atol=1e-6, msg=name)
+
+
 @pytest.mark.parametrize(
     ("ranks", "batch_size", "accumulation"),
     [(2, 7, 2), pytest.param(4, 7, 2, marks=pytest.mark.slow)],

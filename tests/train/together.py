@@ -44,6 +44,7 @@ def trained(
     stop_at: int | None = None,
     resume: bool = False,
     keep_best: bool = False,
+    padding_free: bool | None = None,
     steps_seen: list[int] | None = None,
     **trainer,
 ):
@@ -79,6 +80,7 @@ def trained(
                 **trainer,
             },
             micro_batch_tokens=200,
+            padding_free=padding_free,
             adaptation=Adaptation(lora=LoraSettings(rank=lora) if lora else None, freeze=freeze),
         ),
         tokens=TokenCache.read(student, PAIRS),
@@ -124,6 +126,7 @@ def main() -> None:
             "losses": [point.loss for point in outcome.history],
             "metrics": [point.metrics for point in outcome.history],
             "steps": outcome.steps,
+            "padding_free": outcome.padding_free,
         },
         f"{result}.{rank()}",
     )

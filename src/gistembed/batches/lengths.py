@@ -62,18 +62,27 @@ def padded_runs(lengths: Integer[np.ndarray, " texts"], budget: int) -> Iterator
 
 
 def packed_runs(lengths: Integer[np.ndarray, " texts"], budget: int) -> Iterator[slice]:
-    """Cut texts where their sum would exceed a budget.
+    """Cut texts into few runs that take about as much each, and no more than a budget.
 
     Args:
         lengths: Their lengths.
         budget: The most that the texts of a run may take together. A text that is longer stands alone.
     """
-    ends = np.cumsum(lengths, dtype=np.int64)
-    start, before = 0, 0
-    while start < len(ends):
-        stop = max(int(np.searchsorted(ends, before + budget, "right")), start + 1)
+    if not len(lengths):
+        return
+    # Nothing is free: so each text has a run of its own at the latest when there is one for each token.
+    ends = np.cumsum(np.maximum(lengths, 1), dtype=np.int64)
+    count = -(-int(ends[-1]) // budget)
+    while True:
+        aims = ends[-1] * np.arange(1, count + 1) / count
+        stops = np.unique(np.searchsorted(ends, aims) + 1)
+        sizes = np.diff(ends[stops - 1], prepend=0)
+        alone = np.diff(stops, prepend=0) == 1
+        if bool((alone | (sizes <= budget)).all()):
+            break
+        count += 1
+    for start, stop in itertools.pairwise([0, *stops.tolist()]):
         yield slice(start, stop)
-        start, before = stop, int(ends[stop - 1])
 
 
 def thrifty_runs(lengths: Integer[np.ndarray, " texts"], budget: int, overhead: int) -> Iterator[slice]:

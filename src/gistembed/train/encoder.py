@@ -22,8 +22,8 @@ class MicroBatchEncoder:
 
     What the backward pass needs of a micro-batch, its *graph*, is kept while the graphs of a batch fit into
     the budget. The others are thrown away and computed again when the backward pass comes to them, one at a
-    time and with the same random numbers: gradient caching, with the same result to the last bit, for a
-    third more arithmetic in that part of the batch.
+    time and with the same random numbers: gradient caching, with the same result, on a CPU to the last bit,
+    for a third more arithmetic in that part of the batch.
 
     How large graphs are is not guessed: that of the micro-batch with the widest texts, which comes first and
     is kept in any case, is measured as it arises, whatever the device and the model, and the others are taken

@@ -186,7 +186,8 @@ def train_student(
         on_step: Called with the number of steps done.
         on_interrupt: Called when the user asks to stop.
         on_finding: Called with each trouble that is noticed, the one that stops the training included.
-        warn: Told of checkpoints that can't be used, and why texts are padded where they would not be.
+        warn: Told of checkpoints that can't be used, of GPUs that nobody uses, and why texts are padded where
+            they need not be by default.
 
     Raises:
         UserError: If a trainer argument is unknown, reserved or not to be had, the student can't be adapted
@@ -198,6 +199,8 @@ def train_student(
     arguments = training_arguments(plan, checkpoints)
     check_feasible(student.model, arguments)
     checkpoint_activations(student.model, arguments)
+    if ranks() == 1 and not arguments.use_cpu and (gpus := torch.cuda.device_count()) > 1:
+        warn(f"one of {gpus} GPUs is used; start with `torchrun --nproc-per-node {gpus} -m` to use them all")
     sharded = bool(arguments.fsdp)
     # Sharding takes a model apart for good: a copy is trained, and the student gets its weights in the end.
     model = copy.deepcopy(student.model) if sharded else student.model
@@ -221,7 +224,6 @@ def train_student(
     guards = Guards(student, pairs, on_finding)
     with memory_errors("choose shorter texts by student_max_length"):
         guards.before(plan.batches, guides, plan.temperature, arguments)
-    started = time.perf_counter()
     with (
         texts_of_training(
             student, model, pairs, tokens, arguments, wanted=plan.padding_free, say=warn
@@ -229,6 +231,7 @@ def train_student(
         _tensorboard_in(logs),
         stops_after_step(on_interrupt) as stop,
     ):
+        started = time.perf_counter()
         steps = _StepCallback(plan.save_every, stop, on_step)
         trainer = PlanTrainer(
             plan=plan.batches,
@@ -352,6 +355,9 @@ def training_arguments(plan: TrainingPlan, checkpoints: Path) -> SentenceTransfo
             tracker()
     except (TypeError, ValueError, RuntimeError, ImportError) as error:
         raise UserError(f"[trainer] {str(error).splitlines()[0]}") from error
+    # Of several GPUs that one process sees, the trainer would give each an equal share of the rows of all
+    # inputs, which need not be texts. Several GPUs are for several processes.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 

@@ -62,13 +62,25 @@ PADDED = {
 
 
 def save_model(
-    folder: Path, make: Callable[[], PreTrainedModel], *, pooling: str = "mean", include_prompt: bool = True
+    folder: Path,
+    make: Callable[[], PreTrainedModel],
+    *,
+    pooling: str = "mean",
+    include_prompt: bool = True,
+    padding_side: str | None = None,
+    dropout: bool = True,
 ) -> Path:
     """A model of this architecture with random weights, and a tokenizer of single signs."""
     with TemporaryDirectory() as bare, torch.random.fork_rng():
         torch.manual_seed(0)
-        make().save_pretrained(bare)
-        BertTokenizer(vocab={token: i for i, token in enumerate(_VOCABULARY)}).save_pretrained(bare)
+        model = make()
+        if not dropout:
+            model.config.update(
+                {name: 0.0 for name in model.config.to_dict() if name.endswith("dropout_prob")}
+            )
+        model.save_pretrained(bare)
+        side = {"padding_side": padding_side} if padding_side else {}
+        BertTokenizer(vocab={token: i for i, token in enumerate(_VOCABULARY)}, **side).save_pretrained(bare)
         modules = [
             Transformer(bare, max_seq_length=MAX_LENGTH),
             Pooling(WIDTH, pooling_mode=pooling, include_prompt=include_prompt),

@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 
+SIXTEEN_BITS = (torch.float16, torch.bfloat16)
+"""What FlashAttention computes in."""
+
 # Kernels take heads of a multiple of so many numbers.
 _HEAD_STEP = 8
 
@@ -44,7 +47,7 @@ def attend_within(
     """Softmax attention in which a token sees those of its own text.
 
     On CUDA a kernel of PyTorch does all texts at once: FlashAttention in 16 bits, the memory-efficient one in
-    float32, which has no windows. Elsewhere texts of one length that stand together are done together.
+    float32, if there is no window. Elsewhere texts of one length that stand together are done together.
 
     Args:
         query: Queries.
@@ -68,9 +71,9 @@ def _kernel(query: Tensor, sight: Sight) -> Kernel | None:
     # Tensors without content take the same way as those on CUDA: calls can be tried without a GPU.
     if query.device.type not in ("cuda", "meta"):
         return None
-    if query.dtype != torch.float32:
+    if query.dtype in SIXTEEN_BITS:
         return _flash
-    return _efficient if sight.window is None else None
+    return _efficient if query.dtype == torch.float32 and sight.window is None else None
 
 
 # PyTorch's own way to these two kernels, by nested tensors, takes longer on the CPU than small layers take on

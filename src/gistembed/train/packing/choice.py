@@ -1,27 +1,20 @@
 """Whether a student trains without padding: where it is wanted, can be had and gives the same."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import numpy as np
-import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Transformer
-from torch import Tensor, nn
+from torch import nn
 
-from gistembed.batches import TokenCache, texts_by_role
+from gistembed.batches import TokenCache
 from gistembed.errors import UserError
-from gistembed.models import EmbeddingModel
+from gistembed.models import EmbeddingModel, memory_errors
 from gistembed.pairs import Pairs
-from gistembed.ranks import any_of_all
-from gistembed.train.packing.switch import PADDED, PackingError, attentions, reads_packed
-
-# Texts that are read with and without padding, out of so many rows: from the shortest to the longest.
-_TRIED_TEXTS, _TRIED_ROWS = 8, 1000
-# How far embeddings and gradients may be apart, relative to their length: in 16 bits two roundings of deep
-# models. A position or a text that is mistaken shows in float32, where GPUs may multiply in fewer bits.
-_ROUNDING = {torch.float32: 1e-2, torch.bfloat16: 0.1, torch.float16: 0.1}
+from gistembed.ranks import all_say
+from gistembed.train.packing.attention import SIXTEEN_BITS
+from gistembed.train.packing.switch import PADDED, attentions, reads_packed
+from gistembed.train.packing.trial import computes_in, difference
 
 
 @contextmanager
@@ -50,16 +43,17 @@ def texts_of_training(
     Raises:
         UserError: If it is wanted outright and can't be had.
     """
-    if not (model.device.type == "cuda" if wanted is None else wanted):
+    promising = model.device.type == "cuda" and _has_a_kernel(model, tokens, arguments)
+    if not (promising if wanted is None else wanted):
         yield tokens
         return
-    reason = reason_to_pad(student, model, pairs, tokens, arguments)
     # All processes must do the same, whatever each of them has found.
-    if any_of_all(reason is not None):
-        reason = reason or "fails without padding in another process"
+    reasons = all_say(reason_to_pad(student, model, pairs, tokens, arguments))
+    reason = next((one for one in reasons if one is not None), None)
+    if reason is not None:
         if wanted:
             raise _refusal(reason)
-        say(f"texts are padded: the student {reason}")
+        say(f"texts are padded: the student {reason}; padding_free = false leaves it at that")
         yield tokens
         return
     with reads_packed(model):
@@ -98,7 +92,7 @@ def reason_to_pad(
     """Why a student can't do without padding, as what it is or does; None if it can.
 
     It is tried on some of the texts where it stands, in float32 and as precisely as it will compute:
-    embeddings and gradients have to be those of padded texts.
+    embeddings and gradients of each text have to be those with padding.
 
     Args:
         student: The student.
@@ -106,27 +100,47 @@ def reason_to_pad(
         pairs: The training pairs.
         tokens: What the student reads for them, with padding.
         arguments: The trainer's arguments.
+
+    Raises:
+        UserError: If memory runs out, or the accelerator fails.
     """
+    reason = _kind_that_pads(model, tokens, arguments)
+    if reason is not None:
+        return reason
+    packed = tokens.packed(_first_position(model))
+    with memory_errors("choose shorter texts by student_max_length"), reads_packed(model):
+        return difference(student, model, pairs, tokens, packed, computes_in(arguments))
+
+
+def _refusal(reason: str) -> UserError:
+    return UserError(f"padding_free: the student {reason}; leave it out")
+
+
+def _kind_that_pads(
+    model: SentenceTransformer, tokens: TokenCache, arguments: SentenceTransformerTrainingArguments
+) -> str | None:
+    """Why a student of this kind can't do without padding; None if nothing is known against it."""
     module = model[0]
     if not isinstance(module, Transformer):
         return "is no plain transformer"
     if not tokens.pads:
         return tokens.uncached_because or "pads nothing"
-    if not module.model.is_backend_compatible() or attentions(module.model) != {PADDED}:
-        return "has an attention of its own"
+    found = attentions(module.model)
+    if not module.model.is_backend_compatible() or found != {PADDED}:
+        return f"has an attention of its own ({', '.join(sorted(map(str, found)))})"
     if arguments.torch_compile:
         return "is compiled"
-    with reads_packed(model):
-        packed = tokens.packed(_first_position(model))
-        for dtype in dict.fromkeys([torch.float32, _computes_in(arguments)]):
-            reason = _difference(student, model, pairs, tokens, packed, dtype)
-            if reason is not None:
-                return reason
     return None
 
 
-def _refusal(reason: str) -> UserError:
-    return UserError(f"padding_free: the student {reason}; leave it out")
+def _has_a_kernel(
+    model: SentenceTransformer, tokens: TokenCache, arguments: SentenceTransformerTrainingArguments
+) -> bool:
+    """Whether CUDA has one for its attention: else it is no faster without padding."""
+    if _kind_that_pads(model, tokens, arguments) is not None:
+        return False
+    has_windows = any(getattr(part, "sliding_window", None) for part in model.modules())
+    return computes_in(arguments) in SIXTEEN_BITS or not has_windows
 
 
 def _first_position(model: nn.Module) -> int:
@@ -136,61 +150,3 @@ def _first_position(model: nn.Module) -> int:
         if isinstance(padding, int) and isinstance(getattr(part, "position_embeddings", None), nn.Embedding):
             return padding + 1
     return 0
-
-
-def _computes_in(arguments: SentenceTransformerTrainingArguments) -> torch.dtype:
-    if arguments.bf16:
-        return torch.bfloat16
-    return torch.float16 if arguments.fp16 else torch.float32
-
-
-def _difference(
-    student: EmbeddingModel,
-    model: SentenceTransformer,
-    pairs: Pairs,
-    tokens: TokenCache,
-    packed: TokenCache,
-    dtype: torch.dtype,
-) -> str | None:
-    """What goes wrong without padding; None if embeddings and gradients are the same to rounding."""
-    some = pairs.take(np.arange(min(len(pairs), _TRIED_ROWS)))
-    texts = texts_by_role(student, some.anchors, np.concatenate([some.positives, some.negative_ids]))
-    training = model.training
-    model.eval()
-    try:
-        for role, ids in texts.items():
-            by_length = ids[np.argsort(tokens.lengths[ids], kind="stable")]
-            tried = by_length[np.unique(np.linspace(0, len(ids) - 1, _TRIED_TEXTS).astype(int))]
-            wanted, found = (
-                _embeddings_and_gradient(model, of.features(tried, role), dtype) for of in (tokens, packed)
-            )
-            for what, right, other in zip(("embeddings", "gradients"), wanted, found, strict=True):
-                apart = float((right - other).norm() / right.norm())
-                # Written so that what is no number is too much.
-                if not apart <= _ROUNDING[dtype]:
-                    return f"has other {what} without padding ({apart:.1g} of their length apart)"
-    # Models fail in many ways where inputs look unlike those that they were written for.
-    except Exception as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        return line if isinstance(error, PackingError) else f"fails without padding: {line}"
-    finally:
-        model.train(training)
-    return None
-
-
-def _embeddings_and_gradient(
-    model: SentenceTransformer, features: Mapping[str, Any], dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Embeddings of texts, and the gradient of some function of them by all weights that are trained."""
-    device = model.device
-    features = {
-        name: value.to(device) if isinstance(value, Tensor) else value for name, value in features.items()
-    }
-    with torch.enable_grad(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        embeddings: Tensor = model(features)["sentence_embedding"].float()
-    directions = torch.randn(embeddings.shape, generator=torch.Generator().manual_seed(0))
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    gradients = torch.autograd.grad(
-        (embeddings * directions.to(device)).sum(), weights, allow_unused=True, materialize_grads=True
-    )
-    return embeddings.detach(), torch.cat([one.flatten() for one in gradients])

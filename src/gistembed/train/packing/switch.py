@@ -15,8 +15,24 @@ from gistembed.train.packing.attention import Sight, attend_within
 
 # The attention that models have unless they are told otherwise, and ours.
 PADDED, PACKED = "sdpa", "gistembed_packed"
-# What a model may ask for that changes its attention, in the terms of transformers; windows we have.
-_UNKNOWN = ("softcap", "s_aux", "position_bias")
+# What models hand to their attention that changes nothing of it, or is heeded here, in the terms of
+# transformers. Anything else may be a part of the attention that is not known here.
+_UNDERSTOOD = {
+    "cache_position",
+    "cu_seq_lens_k",
+    "cu_seq_lens_q",
+    "deterministic",
+    "max_length_k",
+    "max_length_q",
+    "output_attentions",
+    "output_hidden_states",
+    "position_ids",
+    "return_dict",
+    "seq_idx",
+    "sliding_window",
+    "token_type_ids",
+    "use_cache",
+}
 # What features say of texts without padding; modules that name their inputs don't name these.
 _BOUNDS = {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"}
 
@@ -36,10 +52,10 @@ def reads_packed(model: SentenceTransformer) -> Iterator[None]:
     AttentionMaskInterface.register(PACKED, _mask)
     module: Any = model[0]
     transformer, named = module.model, module.model_forward_params
-    transformer.set_attn_implementation(PACKED)
-    if named is not None:
-        module.model_forward_params = named | _BOUNDS
     try:
+        transformer.set_attn_implementation(PACKED)
+        if named is not None:
+            module.model_forward_params = named | _BOUNDS
         yield
     finally:
         transformer.set_attn_implementation(PADDED)
@@ -70,9 +86,9 @@ def _attention(
             module, query, key, value, attention_mask, dropout, scaling, is_causal, **options
         )
         return padded
-    for name in _UNKNOWN:
-        if options.get(name) is not None:
-            raise PackingError(f"has an attention of its own (`{name}`)")
+    unknown = [name for name in options if name not in _UNDERSTOOD and options[name] is not None]
+    if unknown:
+        raise PackingError(f"has an attention of its own, with `{unknown[0]}`")
     if attention_mask is not None:
         raise PackingError("adds something of its own to its attention")
     groups = query.shape[1] // key.shape[1]
