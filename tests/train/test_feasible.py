@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformerTrainer
@@ -12,7 +13,14 @@ from gistembed import MaskPolicy, UserError, guided_contrastive_loss
 from gistembed.batches import BatchPlan, PairCollator, TokenCache
 from gistembed.config import LoraSettings
 from gistembed.models import load_model
-from gistembed.train import Adaptation, TrainingPlan, check_feasible, train_student, training_arguments
+from gistembed.train import (
+    Adaptation,
+    KeepBest,
+    TrainingPlan,
+    check_feasible,
+    train_student,
+    training_arguments,
+)
 from gistembed.train import module as train_module
 from gistembed.train.module import BatchLoss
 
@@ -75,6 +83,34 @@ def test_activations_that_are_computed_again_change_nothing(
     assert again_losses == pytest.approx(losses, rel=1e-6)
     for weight_name, weight in weights.items():
         torch.testing.assert_close(again_weights[weight_name], weight, rtol=0, atol=1e-6)
+
+
+def test_a_student_trained_in_bf16_is_used_in_float32(bert_folder, tmp_path):
+    """Its embeddings are those of its weights when they are read back, at its end and when it is scored."""
+    student, scored = load_model(str(bert_folder), option="--student"), []
+
+    def score(_):
+        scored.append(student.embed(["a text", "another"], "anchor"))
+        return float(scored[-1][0] @ scored[-1][1])
+
+    best = KeepBest("score", score, every=1)
+    train_student(
+        student,
+        PAIRS,
+        [],
+        replace(PLAN, trainer={"bf16": True}),
+        tokens=TokenCache.read(student, PAIRS),
+        checkpoints=tmp_path / "checkpoints",
+        logs=tmp_path / "logs",
+        resume=False,
+        best=best,
+    )
+    student.model.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
+    again = load_model(str(tmp_path / "saved"), option="--student")
+    embeddings = again.embed(["a text", "another"], "anchor")
+    assert np.array_equal(student.embed(["a text", "another"], "anchor"), embeddings)
+    assert best.step is not None
+    assert np.array_equal(scored[best.step], embeddings)
 
 
 def test_bf16_on_a_cpu(bert_folder, tmp_path):

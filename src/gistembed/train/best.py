@@ -1,6 +1,7 @@
 """Which step's model is the best by a score that the caller takes, and when it is time to stop looking."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -26,7 +27,7 @@ class KeepBest(TrainerCallback):
         curve: All scores: the step and the value, from step 0.
         step: The step of the best score; None until there is one.
         stopped: Whether it has ended the training.
-        before_score: Called before each score, where what is scored isn't what is trained.
+        as_used: Entered for each score: within it the student is what it will be when it is used.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class KeepBest(TrainerCallback):
         self.curve: list[tuple[int, float]] = []
         self.step: int | None = None
         self.stopped = False
-        self.before_score: Callable[[], None] = lambda: None
+        self.as_used: Callable[[], AbstractContextManager[None]] = nullcontext
         self._score = score
         self._every = every
         self._patience = patience
@@ -82,8 +83,8 @@ class KeepBest(TrainerCallback):
             control.should_training_stop = True
 
     def _scored(self, step: int) -> float:
-        self.before_score()
-        return self._score(step)
+        with self.as_used():
+            return self._score(step)
 
     def _since_best(self) -> int:
         assert self.step is not None

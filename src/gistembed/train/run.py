@@ -255,8 +255,8 @@ def train_student(
         )
         trainer.remove_callback(PrinterCallback)
         assert trainer.is_fsdp_enabled == sharded, "check_feasible refuses what would not be sharded"
-        if sharded and best is not None:
-            best.before_score = lambda: _copy_whole(trainer.model, student)
+        if best is not None:
+            best.as_used = lambda: _whole(trainer.model, student) if sharded else _precise(model)
         with (
             no_progress_bars(),
             library_writes(checkpoints),
@@ -265,6 +265,7 @@ def train_student(
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if sharded:
         _copy_whole(trainer.model, student)
+    _forget_precision(model)
     history = step_records(trainer.state.log_history)
     if trainer.is_over:
         guards.finished(history, trainer.state.global_step, scheduled=plan.scheduled)
@@ -294,6 +295,29 @@ def _graph_bytes(plan: TrainingPlan, student: EmbeddingModel, *, sharded: bool) 
         # Processes that hold parts of the weights for each other must keep and replay alike.
         return 0
     return default_graph_bytes(student.model.device) if plan.graph_bytes is None else plan.graph_bytes
+
+
+@contextmanager
+def _whole(model: nn.Module, student: EmbeddingModel) -> Iterator[None]:
+    """The student has the weights of a model in parts."""
+    _copy_whole(model, student)
+    yield
+
+
+@contextmanager
+def _precise(model: nn.Module) -> Iterator[None]:
+    """A model computes in the precision of its weights while it is trained in another."""
+    replaced = _forget_precision(model)
+    try:
+        yield
+    finally:
+        model.__dict__.update(replaced)
+
+
+def _forget_precision(model: nn.Module) -> dict[str, Any]:
+    """Take back what accelerate put in place of a model's method for another precision, and gives that."""
+    names = [name for name in ("forward", "_original_forward") if name in model.__dict__]
+    return {name: model.__dict__.pop(name) for name in names}
 
 
 @contextmanager
