@@ -27,6 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from tests.tiny_models import save_bert
 from tests.train.trials import PAIRS, WAYS, Child, Note, Setting, cut_and_resumed, train, whole
 
@@ -60,6 +61,8 @@ def main() -> None:
     parser.add_argument("--part", choices=_PARTS, help="one part only; the page keeps the others' rows")
     parser.add_argument("--no-page", action="store_true", help="only see whether all is as it should be")
     options = parser.parse_args()
+    # Copies of a process have none of its threads, and would wait for them for ever.
+    torch.set_num_threads(1)
     wrong = False
     for part in [options.part] if options.part else [part for part in _PARTS if part != "_disks"]:
         with tempfile.TemporaryDirectory() as folder:
