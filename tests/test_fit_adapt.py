@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
@@ -135,6 +136,15 @@ def test_a_student_that_must_pad_is_refused_before_the_guide_works(
         fit(pairs, static_folder, bert_folder, out=tmp_path / "out", store=tmp_path / "s", padding_free=True)
     assert str(raised.value) == "padding_free: the student is no plain transformer; leave it out"
     assert not any(tmp_path.iterdir())
+
+
+def test_gpus_that_stand_idle_are_named(train, monkeypatch, capfd):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    train(steps=1, quiet=False, trainer={"use_cpu": False}, guide_workers=1)
+    line = "one of 4 GPUs is trained on; `torchrun --nproc-per-node 4 -m gistembed fit …` takes all of them"
+    assert line in " ".join(capfd.readouterr().err.split())
+    train(steps=1, quiet=False, trainer={"use_cpu": True}, guide_workers=1)
+    assert "GPUs" not in capfd.readouterr().err
 
 
 def test_a_model_that_reads_back_as_another_is_refused(train, monkeypatch):

@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 
 from gistembed.errors import UserError
-from gistembed.models import folder_identity, load_model, resolve_folder
+from gistembed.models import folder_identity, load_model, ran_out_of_memory, resolve_folder
 from tests.tiny_models import DIMENSIONS, MAX_LENGTH, save_bert, save_static, static_module
 
 RAW_TEXTS = [
@@ -475,3 +475,17 @@ def test_memory_that_runs_out_while_embedding(static, monkeypatch):
     with pytest.raises(UserError) as raised:
         static.embed(["text"], "anchor")
     assert str(raised.value) == f"out of memory; choose a smaller maximum length for {static.name}"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+        "CUDA error: out of memory\nCUDA kernel errors might be …",
+        "MPS backend out of memory (MPS allocated: 9 GB)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_lack_of_memory_is_known_by_its_words(message):
+    assert ran_out_of_memory(RuntimeError(message))
+    assert not ran_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))

@@ -119,6 +119,9 @@ def _run(config: RunConfig, console: Console, *, resume: bool) -> FitResult:
     if not ranks.is_first():
         return _assist(run, folder, record, console)
     console.say(plan_lines(run))
+    if (idle := ranks.idle_gpus()) and not config.trainer.get("use_cpu"):
+        launcher = f"torchrun --nproc-per-node {idle + 1} -m gistembed fit"
+        console.warn(f"one of {idle + 1} GPUs is trained on; `{launcher} …` takes all of them")
     journal = Journal(folder, record)
     try:
         return _go(run, folder, journal, console)

@@ -25,6 +25,13 @@ def ranks() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def idle_gpus() -> int:
+    """How many GPUs a process that is alone sees and does not train on."""
+    import torch
+
+    return max(0, torch.cuda.device_count() - 1) if ranks() == 1 else 0
+
+
 def ranks_here() -> int:
     """How many of them run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if ranks() > 1 else 1
@@ -44,18 +51,16 @@ def meet() -> None:
         return
     on_gpu = torch.cuda.is_available()
     if on_gpu:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    # What is said here is said by CPUs: on GPUs those who wait would take time from the one who works.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
 
 
 def wait_for_all() -> None:
     """Go on when all processes have come here."""
     if ranks() == 1:
         return
-    import torch.distributed as dist
-
-    meet()
-    dist.barrier()
+    any_of_all(False)
 
 
 def any_of_all(mine: bool) -> bool:
@@ -69,7 +74,8 @@ def any_of_all(mine: bool) -> bool:
     import torch
     import torch.distributed as dist
 
-    said = torch.tensor([int(mine)], device=_device())
+    meet()
+    said = torch.tensor([int(mine)])
     dist.all_reduce(said, dist.ReduceOp.MAX)
     return bool(said.item())
 
@@ -101,13 +107,7 @@ def first_says(number: Callable[[], float]) -> float:
     import torch
     import torch.distributed as dist
 
-    said = torch.tensor([number() if is_first() else 0.0], dtype=torch.float64, device=_device())
+    meet()
+    said = torch.tensor([number() if is_first() else 0.0], dtype=torch.float64)
     dist.broadcast(said, 0)
     return float(said.item())
-
-
-def _device() -> str:
-    import torch.distributed as dist
-
-    meet()
-    return "cuda" if dist.get_backend() == "nccl" else "cpu"

@@ -119,3 +119,11 @@ def test_results_as_json(run, words, tmp_path):
     code, out, err = run(*words, "--rounds", 1, "--steps", 2)
     message = f"--out {tmp_path / 'out'}: holds a finished run; choose another folder"
     assert (code, out, err.splitlines()[-1]) == (2, "", f"gistembed: {message}")
+
+
+def test_several_processes_are_refused(run, words, tmp_path, monkeypatch):
+    monkeypatch.setattr("gistembed.cotraining.run.ranks", lambda: 2)
+    message = "gistembed: cotrain: runs in one process; start it without torchrun\n"
+    for more in ([], ["--dry-run"]):
+        assert run(*words, *more) == (2, "", message)
+    assert not (tmp_path / "out").exists()

@@ -277,7 +277,13 @@ def test_what_a_control_group_leaves_counts(monkeypatch, tmp_path):
 
 def test_processes_of_one_machine_share_its_memory(monkeypatch):
     monkeypatch.setattr("gistembed.train.memory.free_bytes", lambda device: 1000)
-    assert default_graph_bytes(torch.device("cpu")) == 500
+    model = torch.nn.Linear(9, 5, bias=False)
+    model.register_parameter("frozen", torch.nn.Parameter(torch.empty(1000), requires_grad=False))
+    assert default_graph_bytes(model) == (1000 - 12 * 45) // 2
+    model.requires_grad_(False)
+    assert default_graph_bytes(model) == 500
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert default_graph_bytes(torch.device("cpu")) == 125
+    assert default_graph_bytes(model) == 125
+    monkeypatch.setattr("gistembed.train.memory.free_bytes", lambda device: 0)
+    assert default_graph_bytes(model.requires_grad_(True)) == 0

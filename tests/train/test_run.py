@@ -166,15 +166,6 @@ def test_a_process_trains_on_one_gpu(tmp_path, monkeypatch):
     assert training_arguments(plan_of(), tmp_path)._n_gpu == 1
 
 
-def test_gpus_that_stand_idle_are_named(train, monkeypatch):
-    lines = []
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    train(plan_of(steps=1, use_cpu=False), warn=lines.append)
-    assert lines == ["one of 4 GPUs is used; start with `torchrun --nproc-per-node 4 -m` to use them all"]
-    train(plan_of(steps=1, use_cpu=True), warn=lines.append)
-    assert len(lines) == 1
-
-
 def test_weight_that_is_not_finite_is_not_saved(train, tmp_path):
     """Without this look, a checkpoint of it would stand until the next loss stops the run."""
     with pytest.raises(

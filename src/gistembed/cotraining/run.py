@@ -19,6 +19,7 @@ from gistembed.files import write_whole
 from gistembed.folder import alone_in, unfinished_record
 from gistembed.journal import first_record
 from gistembed.models import EmbeddingModel
+from gistembed.ranks import ranks
 from gistembed.record import RunRecord
 from gistembed.report import render_card
 from gistembed.terms import DataSet
@@ -127,6 +128,8 @@ def plan_cotrain(config: CoTrainConfig, console: Console, *, resume: bool = Fals
 def _ready(
     config: CoTrainConfig, console: Console, *, resume: bool
 ) -> tuple[PreparedCoTraining, CoTrainRecord]:
+    if ranks() > 1:
+        raise UserError("cotrain: runs in one process; start it without torchrun")
     unfinished = unfinished_record(CoTrainFolder(config.out).record, CoTrainRecord, resume=resume)
     prepared = prepare_cotrain(config, console)
     digest = prepared.dev.pairs.digest()

@@ -2,7 +2,7 @@
 
 from gistembed.models.embedding import ROLES, TASKS, EmbeddingModel, has_branches, roles_share_vectors
 from gistembed.models.load import folder_identity, load_model, no_progress_bars, resolve_folder, role_prompts
-from gistembed.models.memory import memory_errors, ran_out_of_memory
+from gistembed.models.memory import memory_errors, ran_out_of_memory, release_memory
 
 __all__ = [
     "ROLES",
@@ -14,6 +14,7 @@ __all__ = [
     "memory_errors",
     "no_progress_bars",
     "ran_out_of_memory",
+    "release_memory",
     "resolve_folder",
     "role_prompts",
     "roles_share_vectors",

@@ -11,20 +11,25 @@ from gistembed.ranks import ranks_here
 
 _CGROUP = Path("/sys/fs/cgroup")
 
-# Of what is free when training starts: gradients, the optimizer's state and the loss come later.
+# Of what is free when training starts and is left by what comes with the weights: the loss comes later.
 _SHARE_OF_FREE = 0.5
+# A gradient and two moments of Adam, in float32.
+_BYTES_FOR_EACH_TRAINED = 12
 
 
-def default_graph_bytes(device: torch.device) -> int:
-    """Bytes that the graphs of a batch may take in this process on a device, as it is now.
+def default_graph_bytes(model: nn.Module) -> int:
+    """Bytes that the graphs of a batch may take in this process, as its device is now.
 
     Processes that train together share a machine's memory.
 
     Args:
-        device: Where the student is.
+        model: The student, which has no gradients yet.
     """
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    device = next(model.parameters()).device
     sharers = ranks_here() if device.type == "cpu" else 1
-    return int(_SHARE_OF_FREE * free_bytes(device) / sharers)
+    to_come = _BYTES_FOR_EACH_TRAINED * sum(weight.numel() for weight in weights)
+    return max(0, int(_SHARE_OF_FREE * (free_bytes(device) / sharers - to_come)))
 
 
 def free_bytes(device: torch.device) -> int:

@@ -22,7 +22,7 @@ from gistembed.errors import UserError
 from gistembed.files import library_writes
 from gistembed.guide import GuideVectors
 from gistembed.mask import MaskPolicy
-from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars
+from gistembed.models import EmbeddingModel, memory_errors, no_progress_bars, release_memory
 from gistembed.pairs import Pairs
 from gistembed.ranks import any_of_all, rank, ranks
 from gistembed.record import StepRecord, TrainingFinding
@@ -186,8 +186,7 @@ def train_student(
         on_step: Called with the number of steps done.
         on_interrupt: Called when the user asks to stop.
         on_finding: Called with each trouble that is noticed, the one that stops the training included.
-        warn: Told of checkpoints that can't be used, of GPUs that nobody uses, and why texts are padded where
-            they need not be by default.
+        warn: Told of checkpoints that can't be used, and why texts are padded where they would not be.
 
     Raises:
         UserError: If a trainer argument is unknown, reserved or not to be had, the student can't be adapted
@@ -195,12 +194,12 @@ def train_student(
             rows are named), or memory runs out.
         OSError: If a checkpoint can't be written.
     """
+    # Of a training before this one, say: what is free is measured below.
+    release_memory(student.model.device)
     adapt(student.model, plan.adaptation)
     arguments = training_arguments(plan, checkpoints)
     check_feasible(student.model, arguments)
     checkpoint_activations(student.model, arguments)
-    if ranks() == 1 and not arguments.use_cpu and (gpus := torch.cuda.device_count()) > 1:
-        warn(f"one of {gpus} GPUs is used; start with `torchrun --nproc-per-node {gpus} -m` to use them all")
     sharded = bool(arguments.fsdp)
     # Sharding takes a model apart for good: a copy is trained, and the student gets its weights in the end.
     model = copy.deepcopy(student.model) if sharded else student.model
@@ -294,7 +293,7 @@ def _graph_bytes(plan: TrainingPlan, student: EmbeddingModel, *, sharded: bool) 
     if sharded:
         # Processes that hold parts of the weights for each other must keep and replay alike.
         return 0
-    return default_graph_bytes(student.model.device) if plan.graph_bytes is None else plan.graph_bytes
+    return default_graph_bytes(student.model) if plan.graph_bytes is None else plan.graph_bytes
 
 
 @contextmanager

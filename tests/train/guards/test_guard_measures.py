@@ -95,5 +95,16 @@ def test_first_not_finite_is_named(bad, dtype):
     assert first_not_finite([]) is None
 
 
+def test_what_is_finite_is_known_without_float64(monkeypatch):
+    """Not all accelerators have it."""
+
+    def refuse(_):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    monkeypatch.setattr(torch.Tensor, "double", refuse, raising=False)
+    assert first_not_finite([("a", torch.ones(3)), ("b", torch.tensor([torch.inf]))]) == "b"
+    assert first_not_finite([("a", torch.ones(3))]) is None
+
+
 def test_numbers_whose_sum_overflows_are_finite():
     assert first_not_finite([("a", torch.full((4,), 3e38)), ("b", torch.full((4,), 3e38))]) is None

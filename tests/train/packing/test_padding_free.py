@@ -299,6 +299,13 @@ def test_an_accelerator_that_fails_says_what_to_do(bert_folder, tmp_path, monkey
     )
 
 
+def test_the_trial_allows_for_products_of_fewer_bits(bert_folder, tmp_path, monkeypatch):
+    """Set as transformers sets it for `tf32`, after which torch refuses to name the precision as before."""
+    student = load_model(str(bert_folder), option="--student")
+    monkeypatch.setattr(torch.backends, "fp32_precision", "tf32")
+    check_padding_free(student, PAIRS, TokenCache.read(student, PAIRS), arguments(tmp_path))
+
+
 def test_lack_of_memory_in_the_trial_is_said(bert_folder, tmp_path, monkeypatch):
     def fails(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -22,6 +22,7 @@ from gistembed.guide.scorers.model import ModelGuide
 from gistembed.guide.scorers.opening import GuideSettings, guide_identity, open_guide
 from gistembed.guide.store.store import GuideStore
 from gistembed.guide.store.writer import StoreWriter
+from gistembed.ranks import is_first
 from gistembed.terms import VectorDtype
 
 
@@ -84,6 +85,9 @@ def prepare_work(
         if isinstance(guide, ModelGuide):
             # What is wrong with the model should be known now, not after the long work before it.
             guide.load()
+            if not is_first():
+                # The first process encodes.
+                guide.unload()
     return GuideWork(settings, guide, store, plan, missing, pairs)
 
 
@@ -126,7 +130,7 @@ def do_work(
             # Its requests are counted in one place, and wait for their answers together.
             workers, on_ray = 1, False
         elif not on_ray:
-            workers = workers or _gpus() or 1
+            workers = workers or (_gpus() if work.settings.backend == "torch" else 0) or 1
         settings = WorkerSettings(work.settings, work.store.root, work.store.identity, guide.name)
         with console.stage(f"encode, {name}", count) as progress, naming_the_row(work.pairs):
             if on_ray:

@@ -7,7 +7,7 @@ from jaxtyping import Float32, Int32
 
 from gistembed.errors import UserError
 from gistembed.guide.store.manifest import GuideFacts
-from gistembed.models import EmbeddingModel, load_model
+from gistembed.models import EmbeddingModel, load_model, release_memory
 from gistembed.terms import Backend, Role
 
 
@@ -107,7 +107,10 @@ class ModelGuide:
 
     def unload(self) -> None:
         """Give its memory back; it is loaded again if it has to encode once more."""
-        self._model = None
+        if self._model is not None:
+            device = self._model.model.device
+            self._model = None
+            release_memory(device)
 
     def input_lengths(
         self, texts: Sequence[str], role: Role, on_progress: Callable[[int], None] = lambda count: None

@@ -133,6 +133,6 @@ def first_not_finite(tensors: Sequence[tuple[str, Tensor]]) -> str | None:
             # The least and the largest are finite only if all are; one pass, in which nothing overflows.
             by_device.setdefault(tensor.device, []).extend(end.float() for end in tensor.aminmax())
     # One number to wait for on each device.
-    if all(math.isfinite(float(torch.stack(own).double().sum())) for own in by_device.values()):
+    if all(bool(torch.stack(own).isfinite().all()) for own in by_device.values()):
         return None
     return next((name for name, tensor in tensors if not bool(torch.isfinite(tensor).all())), None)

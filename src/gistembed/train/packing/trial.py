@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from gistembed.batches import TokenCache, texts_by_role
 from gistembed.errors import UserError
+from gistembed.loss.kernel import tf32_allowed
 from gistembed.models import EmbeddingModel, ran_out_of_memory
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
@@ -120,11 +121,10 @@ def _compared(
                 f"the accelerator failed without padding: {line}; set padding_free = false"
             ) from error
         return line if isinstance(error, PackingError) else f"fails without padding: {line}"
-    fewer_bits = torch.get_float32_matmul_precision() != "highest"
     for what in ("embeddings", "gradients"):
         right: Tensor = getattr(exact, what)
         size = right.norm(dim=1)
-        limit = size * (_ROUNDING_OF_FEWER_BITS if fewer_bits else _ROUNDING)
+        limit = size * (_ROUNDING_OF_FEWER_BITS if tf32_allowed() else _ROUNDING)
         as_far = _AS_FAR * (getattr(rounded, what) - right).norm(dim=1)
         for bits, other, its_limit in (
             ("float32", getattr(found, what), limit),
