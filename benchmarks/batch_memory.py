@@ -16,23 +16,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from datasets import Dataset
-from tests.real_text import documentation_pairs
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.memory import peak, resident
+from benchmarks.numbered import numbered_pairs, random_guide
 from benchmarks.step import _student
 from benchmarks.tables import write_table
 from gistembed import MaskPolicy
 from gistembed.batches import BatchPlan, TokenCache
-from gistembed.guide import GuideVectors
-from gistembed.pairs import read_pairs
 from gistembed.train import TrainingPlan, train_student
 
 _STUDENT = "2-layer MiniLM"
 _GRAPH_BYTES = int(2e9)
-_GUIDE_DIMENSIONS = 384
 
 
 def main() -> None:
@@ -57,15 +52,9 @@ def main() -> None:
 def step(batch_size: int) -> dict[str, object]:
     """One training step."""
     transformers_logging.disable_progress_bar()
-    texts = documentation_pairs()
-    numbered = [(f"{i} {a}", f"{i} {p}") for i in range(-(-batch_size // len(texts))) for a, p in texts]
-    anchors, positives = zip(*numbered[:batch_size], strict=True)
-    pairs = read_pairs(Dataset.from_dict({"anchor": list(anchors), "positive": list(positives)}))
+    pairs = numbered_pairs(batch_size)
     student = _student(_STUDENT)
-    vectors = np.random.default_rng(0).standard_normal((len(pairs.texts), _GUIDE_DIMENSIONS))
-    every = np.arange(len(pairs.texts))
-    guide = GuideVectors(vectors.astype(np.float16), {"anchor": every, "document": every})
-    del vectors
+    guide = random_guide(pairs)
     tokens = TokenCache.read(student, pairs)
     before = resident()
     with tempfile.TemporaryDirectory() as folder:

@@ -17,21 +17,16 @@ import statistics
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from datasets import Dataset
-from tests.real_text import documentation_pairs
 from transformers.utils import logging as transformers_logging
 
+from benchmarks.numbered import numbered_pairs, random_guide
 from benchmarks.step import _GUIDE_FOLDER, _MAX_LENGTH
 from benchmarks.tables import write_table
 from gistembed import MaskPolicy
 from gistembed.batches import BatchPlan, TokenCache
-from gistembed.guide import GuideVectors
 from gistembed.models import EmbeddingModel, load_model
-from gistembed.pairs import Pairs, read_pairs
+from gistembed.pairs import Pairs
 from gistembed.train import TrainingOutcome, TrainingPlan, train_student
-
-_GUIDE_DIMENSIONS = 384
 
 
 def main() -> None:
@@ -54,7 +49,7 @@ def main() -> None:
 
 
 def _compared(layers: int, batch_size: int, rounds: int, steps: int, *, bf16: bool) -> dict[str, object]:
-    pairs = _pairs(batch_size * steps)
+    pairs = numbered_pairs(batch_size * steps)
     outcomes: dict[bool, list[TrainingOutcome]] = {False: [], True: []}
     for _ in range(rounds + 1):
         for padding_free, its in outcomes.items():
@@ -76,13 +71,6 @@ def _compared(layers: int, batch_size: int, rounds: int, steps: int, *, bf16: bo
     }
 
 
-def _pairs(count: int) -> Pairs:
-    texts = documentation_pairs()
-    numbered = [(f"{i} {a}", f"{i} {p}") for i in range(-(-count // len(texts))) for a, p in texts]
-    anchors, positives = zip(*numbered[:count], strict=True)
-    return read_pairs(Dataset.from_dict({"anchor": list(anchors), "positive": list(positives)}))
-
-
 def _student(layers: int) -> EmbeddingModel:
     student = load_model(str(_GUIDE_FOLDER), option="student", max_length=_MAX_LENGTH)
     encoder = student.model[0].auto_model.encoder
@@ -93,13 +81,11 @@ def _student(layers: int) -> EmbeddingModel:
 def _trained(
     student: EmbeddingModel, pairs: Pairs, batch_size: int, steps: int, padding_free: bool, *, bf16: bool
 ) -> TrainingOutcome:
-    every = np.arange(len(pairs.texts))
-    vectors = np.random.default_rng(0).standard_normal((len(every), _GUIDE_DIMENSIONS)).astype(np.float16)
     with tempfile.TemporaryDirectory() as folder:
         return train_student(
             student,
             pairs,
-            [GuideVectors(vectors, {"anchor": every, "document": every})],
+            [random_guide(pairs)],
             TrainingPlan(
                 BatchPlan(len(pairs), batch_size, seed=0),
                 steps,

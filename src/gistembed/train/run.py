@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformerTrainingArguments
-from torch import nn
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 
@@ -29,6 +28,7 @@ from gistembed.record import StepRecord, TrainingFinding
 from gistembed.signals import StopRequest, stops_after_step
 from gistembed.terms import HardnessMode, Kernel
 from gistembed.train.adapt import Adaptation, adapt
+from gistembed.train.as_used import copy_whole, forget_precision, precise, whole
 from gistembed.train.best import KeepBest
 from gistembed.train.checkpoints import newest_checkpoint, whole_checkpoint
 from gistembed.train.encoder import MicroBatchEncoder
@@ -38,7 +38,6 @@ from gistembed.train.history import step_records
 from gistembed.train.memory import default_graph_bytes
 from gistembed.train.module import BatchLoss
 from gistembed.train.packing import texts_of_training
-from gistembed.train.sharded import whole_weights
 from gistembed.train.snapshot import load_weights
 from gistembed.train.trainer import PlanTrainer
 
@@ -255,7 +254,7 @@ def train_student(
         trainer.remove_callback(PrinterCallback)
         assert trainer.is_fsdp_enabled == sharded, "check_feasible refuses what would not be sharded"
         if best is not None:
-            best.as_used = lambda: _whole(trainer.model, student) if sharded else _precise(model)
+            best.as_used = lambda: whole(trainer.model, student) if sharded else precise(model)
         with (
             no_progress_bars(),
             library_writes(checkpoints),
@@ -263,8 +262,8 @@ def train_student(
         ):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if sharded:
-        _copy_whole(trainer.model, student)
-    _forget_precision(model)
+        copy_whole(trainer.model, student)
+    forget_precision(model)
     history = step_records(trainer.state.log_history)
     if trainer.is_over:
         guards.finished(history, trainer.state.global_step, scheduled=plan.scheduled)
@@ -284,39 +283,11 @@ def train_student(
     )
 
 
-def _copy_whole(model: nn.Module, student: EmbeddingModel) -> None:
-    """Put the weights of a model in parts into the student, which is whole in every process."""
-    student.model.load_state_dict(whole_weights(model))
-
-
 def _graph_bytes(plan: TrainingPlan, student: EmbeddingModel, *, sharded: bool) -> int:
     if sharded:
         # Processes that hold parts of the weights for each other must keep and replay alike.
         return 0
     return default_graph_bytes(student.model) if plan.graph_bytes is None else plan.graph_bytes
-
-
-@contextmanager
-def _whole(model: nn.Module, student: EmbeddingModel) -> Iterator[None]:
-    """The student has the weights of a model in parts."""
-    _copy_whole(model, student)
-    yield
-
-
-@contextmanager
-def _precise(model: nn.Module) -> Iterator[None]:
-    """A model computes in the precision of its weights while it is trained in another."""
-    replaced = _forget_precision(model)
-    try:
-        yield
-    finally:
-        model.__dict__.update(replaced)
-
-
-def _forget_precision(model: nn.Module) -> dict[str, Any]:
-    """Take back what accelerate put in place of a model's method for another precision, and gives that."""
-    names = [name for name in ("forward", "_original_forward") if name in model.__dict__]
-    return {name: model.__dict__.pop(name) for name in names}
 
 
 @contextmanager

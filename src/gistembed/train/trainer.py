@@ -1,11 +1,10 @@
 """sentence-transformers' Trainer with our batch plan, our metrics in its log, and our checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from sentence_transformers import SentenceTransformerTrainer
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
@@ -14,6 +13,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from gistembed.batches import BatchPlan, PlanSampler
 from gistembed.models import ran_out_of_memory
+from gistembed.ranks import all_say
 from gistembed.train.best import KeepBest
 from gistembed.train.checkpoints import write_checkpoint
 from gistembed.train.gradients import average_gradients
@@ -187,7 +187,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         self.store_flos()
         assert self.args.output_dir is not None, "training_arguments sets it"
         # Each process has random numbers of its own.
-        random_states = gather_object([random_state()])
+        random_states = all_say(random_state())
         weights, optimizer = self._weights_and_optimizer()
         if self.args.should_save:
             write_checkpoint(
@@ -219,7 +219,7 @@ class PlanTrainer(SentenceTransformerTrainer):
         folder: Path,
         weights: Mapping[str, torch.Tensor],
         optimizer: Mapping[str, Any],
-        random_states: list[Mapping[str, Any]],
+        random_states: Sequence[Mapping[str, Any]],
     ) -> None:
         assert self.lr_scheduler is not None
         save_weights(weights, folder)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Transformer
-from tests.pairs.pairs_samples import pairs_of
 from tests.tiny_models import save_bert
 from tests.train.packing.architectures import PACKABLE, PADDED, save_model
+from tests.train.together import PAIRS
 
 from gistembed import MaskPolicy
 from gistembed.batches import BatchPlan, PairCollator, TokenCache, packed_parts, texts_by_role
@@ -21,17 +21,6 @@ from gistembed.train.packing import check_padding_free, choice, switch, texts_of
 from gistembed.train.packing.attention import attend_within
 
 LEFT = "Qwen3, causal, with grouped heads"
-WORDS = ("so", "so long", "how", "why is that so", "where", "when will it be, in your view")
-PAIRS = pairs_of(
-    [
-        (
-            f"{WORDS[i % 6]} {i}",
-            f"{WORDS[(i * 5 + 1) % 6]} {'and so on ' * (i % 3)}{i}",
-            [f"no {i}"] * (i % 2),
-        )
-        for i in range(30)
-    ]
-)
 
 
 def arguments(folder, **given):

@@ -1,9 +1,5 @@
 """Some texts through a student with and without padding: embeddings and gradients have to be the same."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
@@ -17,6 +13,7 @@ from gistembed.loss.kernel import tf32_allowed
 from gistembed.models import EmbeddingModel, ran_out_of_memory
 from gistembed.pairs import Pairs
 from gistembed.terms import Role
+from gistembed.train.encoder import Features
 from gistembed.train.packing.switch import PackingError
 
 # Texts that are read with and without padding, out of so many rows: from the shortest to the longest.
@@ -26,8 +23,6 @@ _TRIED_TEXTS, _TRIED_ROWS = 8, 1000
 _ROUNDING, _ROUNDING_OF_FEWER_BITS = 1e-3, 1e-2
 # … and in 16 bits, from those in float32, as a multiple of how far they are with padding.
 _AS_FAR = 3
-
-Features = Mapping[str, Any]
 
 
 def computes_in(arguments: SentenceTransformerTrainingArguments) -> torch.dtype:
@@ -86,28 +81,14 @@ def _tried(
     return tried
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What a student made of some texts, in float32.
-
-    Attributes:
-        embeddings: Their embeddings.
-        gradients: For each text, the gradient of a function of the embeddings by its tokens' vectors; 0 for
-            tokens that it has less than others.
-    """
-
-    embeddings: Float[Tensor, "texts dim"]
-    gradients: Float[Tensor, "texts numbers"]
-
-
 def _compared(
     model: SentenceTransformer, padded: Features, packed: Features, dtype: torch.dtype
 ) -> str | None:
     """What goes wrong with some texts; None if nothing does."""
-    exact = _read(model, padded)
-    rounded = _read(model, padded, dtype)
+    dtypes = [*dict.fromkeys([torch.float32, dtype])]
+    right = {one: _read(model, padded, one) for one in dtypes}
     try:
-        found, found_rounded = _read(model, packed), _read(model, packed, dtype)
+        found = {one: _read(model, packed, one) for one in dtypes}
         # Dropout, and layers that are computed again, may ask for other kernels.
         in_training = _read(model, packed, dtype, training=True)
     # Models fail in many ways where inputs look unlike those that they were written for.
@@ -121,32 +102,28 @@ def _compared(
                 f"the accelerator failed without padding: {line}; set padding_free = false"
             ) from error
         return line if isinstance(error, PackingError) else f"fails without padding: {line}"
-    for what in ("embeddings", "gradients"):
-        right: Tensor = getattr(exact, what)
-        size = right.norm(dim=1)
-        limit = size * (_ROUNDING_OF_FEWER_BITS if tf32_allowed() else _ROUNDING)
-        as_far = _AS_FAR * (getattr(rounded, what) - right).norm(dim=1)
-        for bits, other, its_limit in (
-            ("float32", getattr(found, what), limit),
-            (str(dtype).removeprefix("torch."), getattr(found_rounded, what), limit + as_far),
-        ):
-            apart = (other - right).norm(dim=1)
+    rounding = _ROUNDING_OF_FEWER_BITS if tf32_allowed() else _ROUNDING
+    for one in dtypes:
+        for what, exact in right[torch.float32].items():
+            size, apart = exact.norm(dim=1), (found[one][what] - exact).norm(dim=1)
+            limit = rounding * size + _AS_FAR * (right[one][what] - exact).norm(dim=1)
             # Written so that what is no number is too much.
-            if not bool((apart <= its_limit).all()):
-                share = float((apart / size).max())
+            if not bool((apart <= limit).all()):
+                bits, share = str(one).removeprefix("torch."), float((apart / size).max())
                 return f"has other {what} without padding in {bits} ({share:.1g} of their length apart)"
-        if not bool(getattr(in_training, what).isfinite().all()):
+    for what, numbers in in_training.items():
+        if not bool(numbers.isfinite().all()):
             return f"has no finite {what} without padding in training"
     return None
 
 
 def _read(
-    model: SentenceTransformer,
-    features: Features,
-    dtype: torch.dtype = torch.float32,
-    *,
-    training: bool = False,
-) -> _Read:
+    model: SentenceTransformer, features: Features, dtype: torch.dtype, *, training: bool = False
+) -> dict[str, Float[Tensor, "texts numbers"]]:
+    """The embeddings of texts, and for each text the gradient of a function of them by its tokens' vectors.
+
+    Tokens that a text has less than others have the gradient 0.
+    """
     device = model.device
     features = {
         name: value.to(device) if isinstance(value, Tensor) else value for name, value in features.items()
@@ -177,4 +154,4 @@ def _read(
     of_tokens = gradient.flatten(0, 1) if mask is None else gradient[mask.bool()]
     counts = features["cu_seq_lens_q"].diff() if mask is None else mask.sum(1)
     of_texts = pad_sequence([*torch.split(of_tokens, counts.tolist())], batch_first=True)
-    return _Read(embeddings.detach(), of_texts.flatten(1))
+    return {"embeddings": embeddings.detach(), "gradients": of_texts.flatten(1)}
